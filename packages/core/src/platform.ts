@@ -1,0 +1,99 @@
+/**
+ * The ports. Core computes; whoever binds it to Node or to a browser brings bytes, pictures and an engine.
+ */
+import type { NdArray } from 'ndarray';
+import type { Tensor } from './tf.js';
+
+/** Random access to the bytes of one file, wherever it is. */
+export interface ByteSource {
+  /** A name for error messages, such as `unet/diffusion_pytorch_model.safetensors`. */
+  readonly name: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /** Path in the file system, where there is one. An engine may map the file by it instead of reading it. */
+  readonly path?: string;
+  /** Changes when the file does (size and time of modification, or an ETag). Keys caches. */
+  readonly version?: string;
+  /** Reads exactly `length` bytes from `offset`; rejects when the file is shorter. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A folder of files: a checkpoint in the diffusers layout. Paths use `/`. */
+export interface FileTree {
+  /** A name for error messages, such as `./stable-diffusion-v1-5`. */
+  readonly name: string;
+  /** Every file below, relative to the folder. */
+  list(): Promise<readonly string[]>;
+  /** Opens a file; `undefined` when it is not there. */
+  open(path: string): Promise<ByteSource | undefined>;
+}
+
+/** A picture: 8-bit sRGB, shape `[height, width, 3]` (or 4 with straight alpha). */
+export type Picture = NdArray<Uint8Array>;
+
+/** Decodes and encodes pictures. */
+export interface ImageCodec {
+  /**
+   * Decodes a still picture upright (EXIF orientation applied) to sRGB with alpha kept.
+   * @throws IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE
+   */
+  decode(bytes: Uint8Array, name: string): Promise<Picture>;
+  /** Encodes PNG; `text` becomes tEXt/iTXt chunks. */
+  encodePng(picture: Picture, text?: Readonly<Record<string, string>>): Promise<Uint8Array>;
+  /** Resamples to `[height, width]` (area-averaging or Lanczos when shrinking). */
+  resize(picture: Picture, height: number, width: number): Promise<Picture>;
+}
+
+/** Numbers on the host, row-major. Pictures and latents are `[B, C, H, W]` here, as in PyTorch. */
+export interface HostTensor {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** Element types a checkpoint stores. */
+export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+/** Where the numbers of one checkpoint tensor are; nothing has been read yet. */
+export interface TensorRef {
+  /** Full name in the file. */
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly source: ByteSource;
+  /** First byte within `source`. */
+  readonly offset: number;
+  /** Length in bytes; checked against dtype and shape. */
+  readonly length: number;
+}
+
+/** How the model wants a stored tensor: first reshaped, then with its axes permuted. */
+export interface Placement {
+  readonly shape: readonly number[];
+  readonly permute?: readonly number[];
+}
+
+/** A pure function over named tensors. It must not read a tensor's numbers (`data`, `dataSync`). */
+export type TensorFunction<I extends string, O extends string> = (inputs: Record<I, Tensor>) => Record<O, Tensor>;
+
+/** A function ready to run on numbers. The shapes of the first call may fix those of later ones. */
+export interface CompiledFunction<I extends string, O extends string> {
+  run(inputs: Record<I, HostTensor>): Promise<Record<O, HostTensor>>;
+  dispose(): void;
+}
+
+/**
+ * An engine: it holds weights and runs functions over them.
+ * The eager one runs them on a TensorFlow.js backend; `@textual-inversion/onnx` records them once and runs the graph.
+ */
+export interface Runtime {
+  /** Short name, such as `wasm`, `cpu`, `onnx-cpu`. */
+  readonly name: string;
+  /** True where functions are recorded and optimised as a whole. */
+  readonly compiled: boolean;
+  /** Makes a checkpoint tensor available to functions of this runtime, as float32 with `placement` applied. */
+  place(ref: TensorRef, placement: Placement): Promise<Tensor>;
+  /** Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights. */
+  compile<I extends string, O extends string>(name: string, fn: TensorFunction<I, O>): CompiledFunction<I, O>;
+  /** Frees every placed tensor and compiled function. */
+  dispose(): void;
+}
