@@ -1,0 +1,35 @@
+/**
+ * `npm test`: installs and builds what is missing, then checks form, types and arrows and runs every test.
+ * `npm test -- unit parity` runs those projects alone, without the checks.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, install, root, run } from './setup.mjs';
+
+const projects = process.argv.slice(2);
+install();
+build();
+if (projects.length === 0) run('Checking format, lint, types and import arrows', 'npm', ['run', '--silent', 'check']);
+if (projects.length === 0 || projects.includes('browser')) {
+  run('Looking for a Chromium', process.execPath, ['scripts/browser-setup.mjs']);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'ti-test-'));
+const report = join(folder, 'report.json');
+const args = ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+const { status } = spawnSync('npx', [...args, ...projects.flatMap((name) => ['--project', name])], {
+  cwd: root,
+  stdio: 'inherit',
+  shell: process.platform === 'win32',
+});
+try {
+  const { numPassedTests, numFailedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
+  const skipped = numTotalTests - numPassedTests - numFailedTests;
+  if (skipped > 0) console.log(`\n${skipped} skipped: the suite has no tests to skip, so this counts as a failure.`);
+  console.log(`\n${numPassedTests} passed, ${numFailedTests + skipped} failed`);
+  process.exitCode = status || (skipped > 0 || numTotalTests === 0 ? 1 : 0);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
