@@ -91,22 +91,13 @@ describe('registered kernels', () => {
         ]),
       [x],
     ],
-    concat: [(a, b) => tf.concat([a as Tensor, b as Tensor], -1), [x, filled([2, 2], 0.9)]],
+    concat: [(a, b) => tf.concat([a, b as Tensor], -1), [x, filled([2, 2], 0.9)]],
     tile: [(a) => tf.tile(a, [2, 3]), [x]],
-    matMul: [(a, b) => tf.matMul(a as Tensor, b as Tensor), [x, filled([3, 2], 0.8)]],
-    'matMul, first transposed': [
-      (a, b) => tf.matMul(a as Tensor, b as Tensor, true),
-      [filled([3, 2], 0.7), filled([3, 4], 0.8)],
-    ],
-    'matMul, second transposed': [(a, b) => tf.matMul(a as Tensor, b as Tensor, false, true), [x, filled([4, 3], 0.8)]],
-    'matMul, both transposed': [
-      (a, b) => tf.matMul(a as Tensor, b as Tensor, true, true),
-      [filled([3, 2], 0.7), filled([4, 3], 0.8)],
-    ],
-    'matMul of batches': [
-      (a, b) => tf.matMul(a as Tensor, b as Tensor),
-      [filled([2, 2, 3], 0.7), filled([2, 3, 2], 0.8)],
-    ],
+    matMul: [(a, b) => tf.matMul(a, b), [x, filled([3, 2], 0.8)]],
+    'matMul, first transposed': [(a, b) => tf.matMul(a, b, true), [filled([3, 2], 0.7), filled([3, 4], 0.8)]],
+    'matMul, second transposed': [(a, b) => tf.matMul(a, b, false, true), [x, filled([4, 3], 0.8)]],
+    'matMul, both transposed': [(a, b) => tf.matMul(a, b, true, true), [filled([3, 2], 0.7), filled([4, 3], 0.8)]],
+    'matMul of batches': [(a, b) => tf.matMul(a, b), [filled([2, 2, 3], 0.7), filled([2, 3, 2], 0.8)]],
     'conv2d, same': [
       (a) => tf.conv2d(a as tf.Tensor4D, filled([3, 3, 2, 2], 0.2) as tf.Tensor4D, 1, 'same'),
       [filled([1, 3, 4, 2], 0.6)],
@@ -128,8 +119,7 @@ describe('registered kernels', () => {
     expect(() => gradient([filled([3, 3, 2, 2], 0.2)])).toThrowError(/frozen filter/);
   });
 
-  test('one tensor may be used twice', () =>
-    checkGradient((a) => tf.add(tf.add(a as Tensor, a as Tensor), tf.neg(a as Tensor)), [x]));
+  test('one tensor may be used twice', () => checkGradient((a) => tf.add(tf.add(a, a), tf.neg(a)), [x]));
 });
 
 describe('layers', () => {
@@ -139,24 +129,20 @@ describe('layers', () => {
   const offset = filled([4], 0.7);
   test('linear', () => {
     const layer = { weight: filled([4, 5], 0.3), bias: filled([5], 0.2) };
-    checkGradient((a) => linear(layer, a as Tensor), [x]);
+    checkGradient((a) => linear(layer, a), [x]);
   });
-  test('layerNorm', () => checkGradient((a) => layerNorm({ scale, offset, epsilon: 1e-5 }, a as Tensor), [x]));
-  test('groupNorm', () =>
-    checkGradient((a) => groupNorm({ scale, offset, epsilon: 1e-5, groups: 2 }, a as Tensor), [picture]));
+  test('layerNorm', () => checkGradient((a) => layerNorm({ scale, offset, epsilon: 1e-5 }, a), [x]));
+  test('groupNorm', () => checkGradient((a) => groupNorm({ scale, offset, epsilon: 1e-5, groups: 2 }, a), [picture]));
   test('attention', () => {
     const [key, value] = [filled([2, 5, 4], 0.9), filled([2, 5, 4], 1.3)];
-    checkGradient((q, k, v) => attention({ heads: 2 }, q as Tensor, k as Tensor, v as Tensor), [x, key, value]);
+    checkGradient((q, k, v) => attention({ heads: 2 }, q, k, v), [x, key, value]);
   });
   test('causal attention', () => {
     const [key, value] = [filled([2, 3, 4], 0.9), filled([2, 3, 4], 1.3)];
-    checkGradient(
-      (q, k, v) => attention({ heads: 1, causal: true }, q as Tensor, k as Tensor, v as Tensor),
-      [x, key, value],
-    );
+    checkGradient((q, k, v) => attention({ heads: 1, causal: true }, q, k, v), [x, key, value]);
   });
   test.each(['silu', 'quickGelu', 'geluExact', 'geluTanh', 'geglu'] as const)('%s', (name) =>
-    checkGradient((a) => activations[name](a as Tensor), [filled([2, 6], 0.1)]),
+    checkGradient((a) => activations[name](a), [filled([2, 6], 0.1)]),
   );
   test.each([
     ['stride 1', 3, 1, [1, 1, 1, 1]],
@@ -166,9 +152,9 @@ describe('layers', () => {
     ['no pads', 3, 1, [0, 0, 0, 0]],
   ] as const)('conv2d, %s', (_, kernel, stride, pads) => {
     const layer = { filter: filled([kernel, kernel, 4, 3], 0.3), bias: filled([3], 0.2), stride, pads };
-    checkGradient((a) => conv2d(layer, a as Tensor), [picture]);
+    checkGradient((a) => conv2d(layer, a), [picture]);
   });
-  test('upsampleNearest to an odd size', () => checkGradient((a) => upsampleNearest(a as Tensor, [7, 10]), [picture]));
+  test('upsampleNearest to an odd size', () => checkGradient((a) => upsampleNearest(a, [7, 10]), [picture]));
 });
 
 test('a gradient leaves no tensor behind', () => {
@@ -176,9 +162,7 @@ test('a gradient leaves no tensor behind', () => {
   const norm = { scale: filled([4], 0.6, 1.2), offset: filled([4], 0.7), epsilon: 1e-5, groups: 2 };
   const x = filled([1, 4, 4, 4], 0.4);
   const before = tf.memory().numTensors;
-  const { value, grads } = valueAndGrads((a) => tf.sum(conv2d(layer, activations.silu(groupNorm(norm, a as Tensor)))))([
-    x,
-  ]);
+  const { value, grads } = valueAndGrads((a) => tf.sum(conv2d(layer, activations.silu(groupNorm(norm, a)))))([x]);
   tf.dispose([value, ...grads]);
   expect(tf.memory().numTensors).toBe(before);
 });
