@@ -5,7 +5,7 @@
  * `nn/gradients.ts`; call `reshape(x, ...)`, never `x.reshape(...)`.
  */
 
-import type { GradSaveFunc, NamedAttrMap, NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
+import type { NamedAttrMap, NamedTensorMap, Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
 export type { Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
@@ -61,10 +61,24 @@ export function withGradient(
   forward: (save: (tensors: Tensor[]) => void) => Tensor,
   backward: (dy: Tensor, saved: readonly Tensor[]) => Tensor[],
 ): Tensor {
-  const run = tf.customGrad((...parts) => ({
-    value: forward(parts[inputs.length] as GradSaveFunc),
-    // The tape tidies nothing that a gradient function leaves behind.
-    gradFunc: (dy: Tensor, saved: Tensor[]) => tf.tidy(() => backward(dy, saved)),
-  }));
+  const run = tf.customGrad((...parts) => {
+    const save = parts[inputs.length]; // behind the inputs
+    if (typeof save !== 'function') throw new Error('customGrad has changed its signature');
+    return {
+      value: forward(save),
+      // The tape tidies nothing that a gradient function leaves behind.
+      gradFunc: (dy: Tensor, saved: Tensor[]) => tf.tidy(() => backward(dy, saved)),
+    };
+  });
   return run(...inputs);
+}
+
+/** A picture or a filter, for operations that take nothing else. */
+export function rank4(x: Tensor): Tensor4D {
+  if (isRank4(x)) return x;
+  throw new Error(`expected a tensor of rank 4, not one of shape [${x.shape.join(', ')}]`);
+}
+
+function isRank4(x: Tensor): x is Tensor4D {
+  return x.rank === 4;
 }

@@ -13,7 +13,7 @@ export class ForeignConfig {
     json: unknown,
   ) {
     if (typeof json !== 'object' || json === null || Array.isArray(json)) throw this.wrong('', 'a JSON object', json);
-    this.json = json as Record<string, unknown>;
+    this.json = Object.fromEntries(Object.entries(json));
   }
 
   /** The value as it is; undefined where it is absent or null. */

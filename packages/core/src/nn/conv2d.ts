@@ -1,4 +1,4 @@
-import type { Tensor, Tensor4D } from '../tf.js';
+import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
 import type { Scope } from '../weights/scope.js';
 
@@ -82,21 +82,22 @@ function convolve(x: Tensor, filter: Tensor, bias: Tensor | undefined, stride: n
   const [kernel = 1] = filter.shape;
   // Explicit pads are not known to every backend; 'same' means the same to all of them at stride 1.
   const same = stride === 1 && pads.every((pad) => pad * 2 === kernel - 1);
-  const input = (same ? x : frame(x, pads)) as Tensor4D;
+  const input = tf.rank4(same ? x : frame(x, pads));
   const pad = same ? 'same' : 'valid';
-  if (bias === undefined) return tf.conv2d(input, filter as Tensor4D, stride, pad);
+  if (bias === undefined) return tf.conv2d(input, tf.rank4(filter), stride, pad);
   const attributes = { strides: [stride, stride], pad, dataFormat: 'NHWC', dilations: [1, 1], activation: 'linear' };
   return tf.single(
     tf.composite('FusedConv2D', { x: input, filter, bias }, attributes, () => [
-      tf.add(tf.conv2d(input, filter as Tensor4D, stride, pad), bias),
+      tf.add(tf.conv2d(input, tf.rank4(filter), stride, pad), bias),
     ]),
   );
 }
 
+const cut = (pad: number): number => Math.min(pad, 0);
+
 /** Adds zeros around a picture; a negative pad cuts. */
 function frame(x: Tensor, [top, bottom, left, right]: Pads): Tensor {
   const [batch = 0, height = 0, width = 0, channels = 0] = x.shape;
-  const cut = (pad: number): number => Math.min(pad, 0);
   const begin = [0, -cut(top), -cut(left), 0];
   const size = [batch, height + cut(top) + cut(bottom), width + cut(left) + cut(right), channels];
   const inner = size.every((length, i) => length === x.shape[i]) ? x : tf.slice(x, begin, size);

@@ -2,7 +2,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
-import * as activations from './activations.js';
+import { geglu, geluExact, geluTanh, quickGelu, silu } from './activations.js';
 import { attention } from './attention.js';
 import { conv2d } from './conv2d.js';
 import { valueAndGrads } from './gradients.js';
@@ -55,7 +55,7 @@ describe('registered kernels', () => {
   const x = filled([2, 3], 0.1);
   const positive = filled([2, 3], 0.2, 1.5);
   const row = filled([3], 0.5, 1.6);
-  const cases: Record<string, [f: (...inputs: Tensor[]) => Tensor, inputs: Tensor[]]> = {
+  const cases: Record<string, [f: (a: Tensor, b: Tensor) => Tensor, inputs: Tensor[]]> = {
     'add, broadcast': [tf.add, [x, row]],
     'sub, broadcast': [tf.sub, [row, x]],
     'mul, broadcast': [tf.mul, [x, row]],
@@ -91,7 +91,7 @@ describe('registered kernels', () => {
         ]),
       [x],
     ],
-    concat: [(a, b) => tf.concat([a, b as Tensor], -1), [x, filled([2, 2], 0.9)]],
+    concat: [(a, b) => tf.concat([a, b], -1), [x, filled([2, 2], 0.9)]],
     tile: [(a) => tf.tile(a, [2, 3]), [x]],
     matMul: [(a, b) => tf.matMul(a, b), [x, filled([3, 2], 0.8)]],
     'matMul, first transposed': [(a, b) => tf.matMul(a, b, true), [filled([3, 2], 0.7), filled([3, 4], 0.8)]],
@@ -99,23 +99,20 @@ describe('registered kernels', () => {
     'matMul, both transposed': [(a, b) => tf.matMul(a, b, true, true), [filled([3, 2], 0.7), filled([4, 3], 0.8)]],
     'matMul of batches': [(a, b) => tf.matMul(a, b), [filled([2, 2, 3], 0.7), filled([2, 3, 2], 0.8)]],
     'conv2d, same': [
-      (a) => tf.conv2d(a as tf.Tensor4D, filled([3, 3, 2, 2], 0.2) as tf.Tensor4D, 1, 'same'),
+      (a) => tf.conv2d(tf.rank4(a), tf.rank4(filled([3, 3, 2, 2], 0.2)), 1, 'same'),
       [filled([1, 3, 4, 2], 0.6)],
     ],
     'conv2d, stride 2': [
-      (a) => tf.conv2d(a as tf.Tensor4D, filled([3, 3, 2, 2], 0.2) as tf.Tensor4D, 2, 'same'),
+      (a) => tf.conv2d(tf.rank4(a), tf.rank4(filled([3, 3, 2, 2], 0.2)), 2, 'same'),
       [filled([1, 4, 5, 2], 0.6)],
     ],
-    resizeNearestNeighbor: [
-      (a) => tf.image.resizeNearestNeighbor(a as tf.Tensor4D, [4, 6]),
-      [filled([1, 2, 3, 2], 0.6)],
-    ],
+    resizeNearestNeighbor: [(a) => tf.image.resizeNearestNeighbor(tf.rank4(a), [4, 6]), [filled([1, 2, 3, 2], 0.6)]],
   };
   test.each(Object.entries(cases))('%s', (_, [f, inputs]) => checkGradient(f, inputs));
 
   test('a filter that would have to be trained is refused', () => {
-    const image = filled([1, 3, 3, 2], 0.6) as tf.Tensor4D;
-    const gradient = valueAndGrads((filter) => tf.sum(tf.conv2d(image, filter as tf.Tensor4D, 1, 'same')));
+    const image = tf.rank4(filled([1, 3, 3, 2], 0.6));
+    const gradient = valueAndGrads((filter) => tf.sum(tf.conv2d(image, tf.rank4(filter), 1, 'same')));
     expect(() => gradient([filled([3, 3, 2, 2], 0.2)])).toThrowError(/frozen filter/);
   });
 
@@ -141,8 +138,8 @@ describe('layers', () => {
     const [key, value] = [filled([2, 3, 4], 0.9), filled([2, 3, 4], 1.3)];
     checkGradient((q, k, v) => attention({ heads: 1, causal: true }, q, k, v), [x, key, value]);
   });
-  test.each(['silu', 'quickGelu', 'geluExact', 'geluTanh', 'geglu'] as const)('%s', (name) =>
-    checkGradient((a) => activations[name](a), [filled([2, 6], 0.1)]),
+  test.each(Object.entries({ silu, quickGelu, geluExact, geluTanh, geglu }))('%s', (_, activation) =>
+    checkGradient((a) => activation(a), [filled([2, 6], 0.1)]),
   );
   test.each([
     ['stride 1', 3, 1, [1, 1, 1, 1]],
@@ -162,7 +159,7 @@ test('a gradient leaves no tensor behind', () => {
   const norm = { scale: filled([4], 0.6, 1.2), offset: filled([4], 0.7), epsilon: 1e-5, groups: 2 };
   const x = filled([1, 4, 4, 4], 0.4);
   const before = tf.memory().numTensors;
-  const { value, grads } = valueAndGrads((a) => tf.sum(conv2d(layer, activations.silu(groupNorm(norm, a)))))([x]);
+  const { value, grads } = valueAndGrads((a) => tf.sum(conv2d(layer, silu(groupNorm(norm, a)))))([x]);
   tf.dispose([value, ...grads]);
   expect(tf.memory().numTensors).toBe(before);
 });

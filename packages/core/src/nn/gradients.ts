@@ -5,7 +5,24 @@ import { conv2dInputGradient } from './conv2d.js';
 
 /** What a kernel saved: as many tensors as its entry asked for. */
 type Saved = readonly Tensor[] & { readonly 0: Tensor; readonly 1: Tensor };
-type Attributes = Record<string, unknown>;
+/** The attributes that the kernels below have, by TensorFlow.js' names; each entry reads those of its own kernel. */
+interface Attributes {
+  readonly axis: number | number[];
+  readonly reductionIndices: number | number[];
+  readonly perm: number[];
+  readonly begin: number[];
+  readonly size: number[];
+  readonly paddings: [number, number][];
+  readonly reps: number[];
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly strides: number | [number, number];
+  readonly pad: 'valid' | 'same' | number;
+  readonly dilations: number | [number, number] | undefined;
+  readonly dataFormat: 'NHWC' | 'NCHW';
+  readonly alignCorners: boolean;
+  readonly halfPixelCenters: boolean;
+}
 /** Input name to its gradient; the tape asks for those it needs. */
 type NamedGradientMap = Record<string, () => Tensor>;
 type Gradient = (dy: Tensor, saved: Saved, attributes: Attributes) => NamedGradientMap;
@@ -31,7 +48,10 @@ export function registerGradients(): void {
       outputsToSave: [keep.output ?? false],
       saveAllInputs: keep.all ?? false,
       // None of these kernels has several outputs, and each saves what its entry says.
-      gradFunc: (dy, saved, attributes) => gradient(dy as Tensor, saved as unknown as Saved, attributes),
+      /* oxlint-disable typescript/no-unsafe-type-assertion -- TensorFlow.js types all kernels alike */
+      gradFunc: (dy, saved, attributes) =>
+        gradient(dy as Tensor, saved as unknown as Saved, attributes as unknown as Attributes),
+      /* oxlint-enable typescript/no-unsafe-type-assertion */
     };
     tf.registerGradient(config);
   }
@@ -52,8 +72,8 @@ function toShape(dy: Tensor, shape: readonly number[]): Tensor {
 }
 
 /** Repeats `dy`, reduced over `axis`, along the reduced axes of `shape`. */
-function spread(dy: Tensor, shape: readonly number[], axis: unknown): Tensor {
-  const axes = tf.util.parseAxisParam(axis as number | number[], [...shape]);
+function spread(dy: Tensor, shape: readonly number[], axis: number | number[]): Tensor {
+  const axes = tf.util.parseAxisParam(axis, [...shape]);
   const kept = shape.map((size, i) => (axes.includes(i) ? 1 : size));
   return tf.tile(
     tf.reshape(dy, kept),
@@ -61,8 +81,8 @@ function spread(dy: Tensor, shape: readonly number[], axis: unknown): Tensor {
   );
 }
 
-function reducedSize(shape: readonly number[], axis: unknown): number {
-  const axes = tf.util.parseAxisParam(axis as number | number[], [...shape]);
+function reducedSize(shape: readonly number[], axis: number | number[]): number {
+  const axes = tf.util.parseAxisParam(axis, [...shape]);
   return axes.reduce((size, i) => size * (shape[i] ?? 1), 1);
 }
 
@@ -142,23 +162,18 @@ const GRADIENTS: readonly (readonly [kernel: string, keep: Keep, gradient: Gradi
   // Shapes.
   ['Reshape', { inputs: ['x'] }, (dy, [x]) => ({ x: () => tf.reshape(dy, x.shape) })],
   ['ExpandDims', { inputs: ['input'] }, (dy, [x]) => ({ input: () => tf.reshape(dy, x.shape) })],
-  ['Transpose', {}, (dy, _, { perm }) => ({ x: () => tf.transpose(dy, inverse(perm as number[])) })],
-  [
-    'Slice',
-    { inputs: ['x'] },
-    (dy, [x], { begin, size }) => ({ x: () => padBack(dy, x.shape, begin as number[], size as number[]) }),
-  ],
+  ['Transpose', {}, (dy, _, { perm }) => ({ x: () => tf.transpose(dy, inverse(perm)) })],
+  ['Slice', { inputs: ['x'] }, (dy, [x], { begin, size }) => ({ x: () => padBack(dy, x.shape, begin, size) })],
   [
     'PadV2',
     {},
     (dy, _, { paddings }) => {
-      const pads = paddings as [number, number][];
-      const size = dy.shape.map((length, i) => length - (pads[i]?.[0] ?? 0) - (pads[i]?.[1] ?? 0));
+      const size = dy.shape.map((length, i) => length - (paddings[i]?.[0] ?? 0) - (paddings[i]?.[1] ?? 0));
       return {
         x: () =>
           tf.slice(
             dy,
-            pads.map(([before]) => before),
+            paddings.map(([before]) => before),
             size,
           ),
       };
@@ -168,7 +183,7 @@ const GRADIENTS: readonly (readonly [kernel: string, keep: Keep, gradient: Gradi
     'Concat',
     { all: true },
     (dy, saved, { axis }) => {
-      const along = tf.util.parseAxisParam(axis as number, dy.shape)[0] ?? 0;
+      const along = tf.util.parseAxisParam(axis, dy.shape)[0] ?? 0;
       const gradients: NamedGradientMap = {};
       let start = 0;
       saved.forEach((part, i) => {
@@ -179,7 +194,7 @@ const GRADIENTS: readonly (readonly [kernel: string, keep: Keep, gradient: Gradi
       return gradients;
     },
   ],
-  ['Tile', { inputs: ['x'] }, (dy, [x], { reps }) => ({ x: () => untile(dy, x.shape, reps as number[]) })],
+  ['Tile', { inputs: ['x'] }, (dy, [x], { reps }) => ({ x: () => untile(dy, x.shape, reps) })],
 
   // Products.
   ['BatchMatMul', { inputs: ['a', 'b'] }, matMulGradient],
@@ -188,11 +203,11 @@ const GRADIENTS: readonly (readonly [kernel: string, keep: Keep, gradient: Gradi
     { inputs: ['x', 'filter'] },
     (dy, [x, filter], { strides, pad, dilations, dataFormat }) => {
       const info = tf.backend_util.computeConv2DInfo(
-        x.shape as [number, number, number, number],
-        filter.shape as [number, number, number, number],
-        strides as number,
-        (dilations ?? 1) as number,
-        pad as 'same',
+        tf.rank4(x).shape,
+        tf.rank4(filter).shape,
+        strides,
+        dilations ?? 1,
+        pad,
         undefined,
         false,
         dataFormat === 'NCHW' ? 'channelsFirst' : 'channelsLast',
@@ -229,7 +244,7 @@ const GRADIENTS: readonly (readonly [kernel: string, keep: Keep, gradient: Gradi
       }
       return {
         images: () =>
-          tf.mul(tf.avgPool(dy as tf.Tensor4D, [factorH, factorW], [factorH, factorW], 'valid'), factorH * factorW),
+          tf.mul(tf.avgPool(tf.rank4(dy), [factorH, factorW], [factorH, factorW], 'valid'), factorH * factorW),
       };
     },
   ],

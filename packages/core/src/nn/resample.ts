@@ -1,4 +1,4 @@
-import type { Tensor, Tensor4D } from '../tf.js';
+import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
 
 /**
@@ -11,9 +11,9 @@ export function upsampleNearest(x: Tensor, size?: readonly [number, number]): Te
   const [batch = 0, height = 0, width = 0, channels = 0] = x.shape;
   const doubled = tf.withGradient(
     [x],
-    () => tf.image.resizeNearestNeighbor(x as Tensor4D, [height * 2, width * 2]),
+    () => tf.image.resizeNearestNeighbor(tf.rank4(x), [height * 2, width * 2]),
     // Every pixel was copied four times: the sum of the four is four times their mean.
-    (dy) => [tf.mul(tf.avgPool(dy as Tensor4D, 2, 2, 'valid'), 4)],
+    (dy) => [tf.mul(tf.avgPool(tf.rank4(dy), 2, 2, 'valid'), 4)],
   );
   if (size === undefined || (size[0] === height * 2 && size[1] === width * 2)) return doubled;
   return tf.slice(doubled, [0, 0, 0, 0], [batch, size[0], size[1], channels]);

@@ -150,7 +150,7 @@ function readEncoder(scope: Scope, config: AutoencoderConfig): Ends {
 
 function readDecoder(scope: Scope, config: AutoencoderConfig): Ends {
   const { groups } = config;
-  const channels = [...config.channels].reverse();
+  const channels = config.channels.toReversed();
   const widest = channels[0] ?? 0;
   let inputs = widest;
   return {

@@ -133,7 +133,7 @@ function layersPerResnet(config: ForeignConfig, key: string, resnets: readonly n
 
 /** The same for the way up, from the inside out, where each block has one ResNet more. */
 function upLayers(config: ForeignConfig, down: readonly number[][], resnets: readonly number[]): number[][] {
-  const counts = [...resnets].reverse().map((count) => count + 1);
+  const counts = resnets.toReversed().map((count) => count + 1);
   if (config.value('reverse_transformer_layers_per_block') !== undefined) {
     return layersPerResnet(config, 'reverse_transformer_layers_per_block', counts);
   }
@@ -144,7 +144,7 @@ function upLayers(config: ForeignConfig, down: readonly number[][], resnets: rea
       'a list, because transformer_layers_per_block differs within a level',
       undefined,
     );
-  return [...down].reverse().map((layers, i) => Array.from({ length: counts[i] ?? 0 }, () => layers[0] ?? 1));
+  return down.toReversed().map((layers, i) => Array.from({ length: counts[i] ?? 0 }, () => layers[0] ?? 1));
 }
 
 function hasKey(json: unknown, key: string): boolean {
