@@ -151,6 +151,9 @@ describe('layers', () => {
     const layer = { filter: filled([kernel, kernel, 4, 3], 0.3), bias: filled([3], 0.2), stride, pads };
     checkGradient((a) => conv2d(layer, a), [picture]);
   });
+  test('upsampleNearest to more than double is refused', () => {
+    expect(() => upsampleNearest(picture, [9, 10])).toThrowError(expect.objectContaining({ code: 'SIZE_INVALID' }));
+  });
   test('upsampleNearest to an odd size', () => checkGradient((a) => upsampleNearest(a, [7, 10]), [picture]));
 });
 
