@@ -68,3 +68,32 @@ test('a causal mask follows the runs', () => {
   // The last row sees everything, as it would without a mask.
   expectClose(rowsOf(all, LENGTH - 1, 1), attention({ heads: 1 }, rowsOf(query, LENGTH - 1, 1), key, value));
 });
+
+test('large heads, worked off one by one, are what they are alone', () => {
+  const tokens = 260; // 260 * 260 scores are a large head
+  const inputs = [0.2, 0.5, 0.8].map((phase) =>
+    tf.tensor(
+      Float32Array.from({ length: 2 * tokens * 4 }, (_, i) => Math.sin(1.3 * i + phase)),
+      [2, tokens, 4],
+    ),
+  );
+  const both = valueAndGrads((...xs) => tf.sum(tf.square(attendAll(xs, 2))))(inputs);
+  const alone = (picture: number, head: number): Tensor[] => {
+    const parts = inputs.map((x) => tf.slice(x, [picture, 0, head * 2], [1, tokens, 2]));
+    return valueAndGrads((...xs) => tf.sum(tf.square(attendAll(xs, 1))))(parts).grads;
+  };
+  for (const [picture, head] of [
+    [0, 0],
+    [1, 1],
+  ] as const) {
+    alone(picture, head).forEach((gradient, i) => {
+      const whole = both.grads[i];
+      expectClose(whole && tf.slice(whole, [picture, 0, head * 2], [1, tokens, 2]), gradient);
+    });
+  }
+});
+
+function attendAll([q, k, v]: Tensor[], heads: number): Tensor {
+  if (!q || !k || !v) throw new Error('three inputs');
+  return attention({ heads }, q, k, v);
+}
