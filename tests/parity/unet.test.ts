@@ -24,9 +24,11 @@ describe.each(families)('%s', (family) => {
         ...(config.addition ? { pooled: tensor(pick(file, 'pooled')) } : {}),
         ...sizesInput(config, file.get('time_ids'), timesteps.data.length),
       },
-      (name, x) => {
-        const expected = file.get(`tap.${name}`);
-        if (expected && untapped.delete(`tap.${name}`)) expectClose(numbers(x), expected.data, BOUND, name);
+      {
+        tap: (name, x) => {
+          const expected = file.get(`tap.${name}`);
+          if (expected && untapped.delete(`tap.${name}`)) expectClose(numbers(x), expected.data, BOUND, name);
+        },
       },
     );
     expectClose(numbers(output), pick(file, 'output').data, BOUND, 'output');

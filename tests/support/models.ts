@@ -31,7 +31,7 @@ export const families: readonly string[] = readdirSync(GOLDEN).filter(
 
 /** Backend of the eager tests: `TI_BACKEND`, or wasm. `tensorflow` needs `@tensorflow/tfjs-node`. */
 export async function useBackend(name = process.env['TI_BACKEND'] ?? 'wasm'): Promise<void> {
-  if (name === 'tensorflow') await import('@tensorflow/tfjs-node' as string);
+  if (name === 'tensorflow') await import('@tensorflow/tfjs-node');
   if (!(await tf.setBackend(name))) throw new Error(`no backend ${name}`);
 }
 
@@ -97,8 +97,8 @@ export type TestEncoder = Awaited<ReturnType<typeof loadTextEncoders>>[number];
 
 /** All text encoders of a pipeline, each with what it needs to turn ids into inputs. */
 export async function loadTextEncoders(family: string) {
-  const { _class_name: className } = jsonFile<{ _class_name: string }>(golden(family, 'model_index.json'));
-  const contextLayer = className.includes('XL') ? ('penultimate' as const) : ('last' as const);
+  const { _class_name: className } = jsonFile(golden(family, 'model_index.json'));
+  const contextLayer = String(className).includes('XL') ? ('penultimate' as const) : ('last' as const);
   const suffixes = ['', '_2'].filter((suffix) => existsSync(golden(family, `text_encoder${suffix}`)));
   return Promise.all(
     suffixes.map(async (suffix) => {
@@ -110,7 +110,7 @@ export async function loadTextEncoders(family: string) {
       const endId = jsonFile<Record<string, number>>(golden(family, `tokenizer${suffix}`, 'vocab.json'))[
         '<|endoftext|>'
       ];
-      return { suffix, config, params, contextLayer, table: new EmbeddingTable(ref, config), endId: endId ?? -1 };
+      return { suffix, config, params, contextLayer, table: new EmbeddingTable(ref, config), endId };
     }),
   );
 }
@@ -173,6 +173,7 @@ export function pick<T>(map: ReadonlyMap<string, T>, name: string): T {
   return value;
 }
 
-export function jsonFile<T>(path: string): T {
-  return JSON.parse(readFileSync(path, 'utf8')) as T;
+export function jsonFile(path: string): Record<string, unknown> {
+  const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  return Object.fromEntries(Object.entries(json ?? {}));
 }

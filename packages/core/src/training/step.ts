@@ -11,6 +11,8 @@ import * as tf from '../tf.js';
 export interface StepModel {
   readonly encoders: readonly PromptEncoder[];
   readonly unet: Unet;
+  /** Less memory for a third more work: see `DenoiseOptions`. @defaultValue false */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface StepModel {
  * Outputs: `loss` (a scalar, the weighted mean of squared differences) and its gradient `rows.I`.
  * @see Gal et al. 2022, arXiv 2208.01618, equation 2
  */
-export function trainingStep({ encoders, unet }: StepModel): TensorFunction<string, string> {
+export function trainingStep({ encoders, unet, recompute }: StepModel): TensorFunction<string, string> {
   return (inputs) => {
     const input = (name: string): Tensor => {
       const tensor = inputs[name];
@@ -45,13 +47,14 @@ export function trainingStep({ encoders, unet }: StepModel): TensorFunction<stri
         ends: input(`ends.${i}`),
       }));
       const { context, pooled } = encodePrompts(encoders, prompts);
-      const prediction = denoise(unet, {
+      const seen = {
         sample: toChannelsLast(input('noisy')),
         time: input('time'),
         context,
         pooled,
         sizes: inputs['sizes'],
-      });
+      };
+      const prediction = denoise(unet, seen, { recompute });
       return weightedSquaredError(prediction, toChannelsLast(input('target')), input('weights'));
     };
     const { value, grads } = valueAndGrads(loss)(encoders.map((_, i) => input(`rows.${i}`)));

@@ -1,6 +1,7 @@
 import { TextualInversionError } from '../../errors.js';
 import { silu } from '../../nn/activations.js';
 import { add, concatChannels } from '../../nn/arithmetic.js';
+import { checkpointed } from '../../nn/checkpointed.js';
 import { type Conv2d, conv2d, readConv2d } from '../../nn/conv2d.js';
 import { type Linear, linear, readLinear } from '../../nn/linear.js';
 import { type GroupNorm, groupNorm, readGroupNorm } from '../../nn/norms.js';
@@ -58,50 +59,72 @@ export interface UnetInputs {
   readonly sizes?: Tensor;
 }
 
+export interface DenoiseOptions {
+  /** Sees every block's output. */
+  readonly tap?: Tap;
+  /**
+   * Computes each ResNet and transformer once more on the way back instead of keeping what is in it: a third more work for a
+   * fraction of the memory.
+   * @defaultValue false
+   */
+  readonly recompute?: boolean;
+}
+
 /**
  * Predicts the noise (or what else the scheduler says) in `sample`.
  * @returns `[B, H, W, C]`
  * @see Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv 2307.01952 (SDXL)
  */
-export function denoise(p: Unet, { sample, context, ...conditions }: UnetInputs, tap?: Tap): Tensor {
+export function denoise(p: Unet, { sample, context, ...conditions }: UnetInputs, options: DenoiseOptions = {}): Tensor {
+  const { tap, recompute = false } = options;
   const time = silu(timeEmbedding(p, conditions, tap)); // [B, E]; every ResNet takes it activated
+  const around: Surroundings = { time, context, run: recompute ? checkpointed : (block, inputs) => block(...inputs) };
   let x = tapped(tap, 'conv_in', conv2d(p.convIn, p.centerInput ? tf.sub(tf.mul(sample, 2), 1) : sample));
 
   const skips = [x];
   for (const [i, block] of p.down.entries()) {
+    const name = `down_blocks.${i}`;
     for (const [j, layer] of block.layers.entries())
-      skips.push((x = unetLayer(layer, x, time, context, tapBelow(tap, `down_blocks.${i}`), j)));
+      skips.push((x = unetLayer(layer, x, around, tapBelow(tap, name), j)));
     if (block.resample) skips.push((x = conv2d(block.resample, x)));
-    tap?.(`down_blocks.${i}`, x);
+    tap?.(name, x);
   }
   if (p.middle) {
-    x = unetLayer(p.middle.enter, x, time, context, tapBelow(tap, 'mid_block'), 0);
-    x = tapped(tap, 'mid_block', resnet(p.middle.leave, x, time));
+    x = unetLayer(p.middle.enter, x, around, tapBelow(tap, 'mid_block'), 0);
+    x = tapped(tap, 'mid_block', timedResnet(p.middle.leave, x, around));
   }
   for (const [i, block] of p.up.entries()) {
+    const name = `up_blocks.${i}`;
     for (const [j, layer] of block.layers.entries()) {
-      x = unetLayer(layer, concatChannels([x, lastOf(skips)]), time, context, tapBelow(tap, `up_blocks.${i}`), j);
+      x = unetLayer(layer, concatChannels([x, lastOf(skips)]), around, tapBelow(tap, name), j);
       skips.pop();
     }
     if (block.resample) x = conv2d(block.resample, upsampleNearest(x, sizeOf(lastOf(skips))));
-    tap?.(`up_blocks.${i}`, x);
+    tap?.(name, x);
   }
   return conv2d(p.convOut, silu(tapped(tap, 'conv_norm_out', groupNorm(p.norm, x))));
 }
 
+/** What every layer sees beside its input, and how blocks are run. */
+interface Surroundings {
+  readonly time: Tensor;
+  readonly context: Tensor;
+  readonly run: typeof checkpointed;
+}
+
 /** A ResNet and the transformer behind it. `[B, H, W, I]` -> `[B, H, W, O]` */
-function unetLayer(
-  p: UnetLayer,
-  x: Tensor,
-  time: Tensor,
-  context: Tensor,
-  tap: Tap | undefined,
-  index: number,
-): Tensor {
-  const y = tapped(tap, `resnets.${index}`, resnet(p.resnet, x, time));
-  if (!p.transformer) return y;
+function unetLayer(p: UnetLayer, x: Tensor, around: Surroundings, tap: Tap | undefined, index: number): Tensor {
+  const { transformer } = p;
+  const y = tapped(tap, `resnets.${index}`, timedResnet(p.resnet, x, around));
+  if (!transformer) return y;
   const name = `attentions.${index}`;
-  return tapped(tap, name, spatialTransformer(p.transformer, y, context, tapBelow(tap, name)));
+  const attend = (y: Tensor, context: Tensor): Tensor =>
+    spatialTransformer(transformer, y, context, tapBelow(tap, name));
+  return tapped(tap, name, around.run(attend, [y, around.context]));
+}
+
+function timedResnet(p: Resnet, x: Tensor, { time, run }: Surroundings): Tensor {
+  return run((x, time) => resnet(p, x, time), [x, time]);
 }
 
 /** `[B, E]` */
