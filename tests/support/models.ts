@@ -31,7 +31,8 @@ export const families: readonly string[] = readdirSync(GOLDEN).filter(
 
 /** Backend of the eager tests: `TI_BACKEND`, or wasm. `tensorflow` needs `@tensorflow/tfjs-node`. */
 export async function useBackend(name = process.env['TI_BACKEND'] ?? 'wasm'): Promise<void> {
-  if (name === 'tensorflow') await import('@tensorflow/tfjs-node');
+  const binding: string = '@tensorflow/tfjs-node'; // an optional peer, which type checking must not need
+  if (name === 'tensorflow') await import(binding);
   if (!(await tf.setBackend(name))) throw new Error(`no backend ${name}`);
 }
 
@@ -107,9 +108,7 @@ export async function loadTextEncoders(family: string) {
       const params = await load(checkpoint, runtime, (scope) => readClipText(scope, config));
       const ref = checkpoint.tensors.get(tokenEmbeddingName((name) => checkpoint.tensors.has(name)));
       if (!ref) throw new Error('no vocabulary');
-      const endId = jsonFile<Record<string, number>>(golden(family, `tokenizer${suffix}`, 'vocab.json'))[
-        '<|endoftext|>'
-      ];
+      const endId = Number(jsonFile(golden(family, `tokenizer${suffix}`, 'vocab.json'))['<|endoftext|>']);
       return { suffix, config, params, contextLayer, table: new EmbeddingTable(ref, config), endId };
     }),
   );
