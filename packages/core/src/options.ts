@@ -4,7 +4,7 @@ import { TextualInversionError } from './errors.js';
  * Fills in defaults. A key that is `undefined` counts as not given, so callers can pass options through.
  */
 export function withDefaults<D extends object, O extends object>(options: O, defaults: D): D & O {
-  const result: Record<string, unknown> = { ...defaults };
+  const result: Record<string, unknown> = Object.fromEntries(Object.entries(defaults));
   for (const [key, value] of Object.entries(options)) if (value !== undefined) result[key] = value;
   return result as D & O;
 }
@@ -38,14 +38,24 @@ export function oneOf<T extends string>(where: string, value: string, known: rea
 export function numberIn(
   where: string,
   value: number,
-  { min = -Infinity, max = Infinity, integer = false, exclusiveMin = false }: { min?: number; max?: number; integer?: boolean; exclusiveMin?: boolean } = {},
+  {
+    min = -Infinity,
+    max = Infinity,
+    integer = false,
+    exclusiveMin = false,
+  }: { min?: number; max?: number; integer?: boolean; exclusiveMin?: boolean } = {},
 ): number {
   const inRange = Number.isFinite(value) && (exclusiveMin ? value > min : value >= min) && value <= max;
   if (inRange && (!integer || Number.isInteger(value))) return value;
   const kind = integer ? 'a whole number' : 'a number';
   const lower = min === -Infinity ? '' : exclusiveMin ? ` above ${min}` : ` of at least ${min}`;
   const upper = max === Infinity ? '' : ` and at most ${max}`;
-  throw new TextualInversionError('OPTION_INVALID', { where, expected: `${kind}${lower}${upper}`, found: String(value), details: { value } });
+  throw new TextualInversionError('OPTION_INVALID', {
+    where,
+    expected: `${kind}${lower}${upper}`,
+    found: String(value),
+    details: { value },
+  });
 }
 
 function editDistance(a: string, b: string): number {

@@ -1,0 +1,54 @@
+// Every public name of core, by the folder it comes from. A test holds this list.
+export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
+export { type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
+export { EmbeddingTable } from './models/clip-text/embedding-table.js';
+export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
+export { nearest, numberIn, oneOf, withDefaults } from './options.js';
+export {
+  type InspectedModel,
+  type InspectedPart,
+  inspectModel,
+  type LoadModelOptions,
+  loadModel,
+} from './pipeline/load.js';
+export {
+  GENERATE_DEFAULTS,
+  type Generated,
+  type GenerateOptions,
+  type GenerateSettings,
+  generate,
+} from './pipeline/text-to-image.js';
+export type {
+  ByteSource,
+  CompiledFunction,
+  DType,
+  FileTree,
+  HostTensor,
+  ImageCodec,
+  Picture,
+  Placement,
+  Runtime,
+  TensorFunction,
+  TensorRef,
+} from './platform.js';
+export { Generator, type GeneratorState } from './random.js';
+export { createEagerRuntime, type EagerRuntimeOptions } from './runtime/eager.js';
+export { SAMPLERS, type SamplerName } from './schedules/samplers/index.js';
+// For engines, which record the functions of this package: the same TensorFlow.js that it calls.
+export * as tf from './tf.js';
+export { DATASET_DEFAULTS, type DatasetOptions, flatten } from './training/dataset.js';
+export type { Initializer } from './training/initializer.js';
+export {
+  INVERT_DEFAULTS,
+  type InvertHooks,
+  type InvertOptions,
+  invert,
+  PROPERTIES,
+  type Property,
+} from './training/invert.js';
+export { LEARNING_RATE_SHAPES, type LearningRateShape } from './training/learning-rate.js';
+export { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './training/templates.js';
+export type { StepReport } from './training/train.js';
+export { readJson } from './weights/checkpoint.js';
+export { BYTES, toFloat16, toFloat32 } from './weights/half.js';
+export { readSafetensors, type SafetensorsFile, writeSafetensors } from './weights/safetensors.js';

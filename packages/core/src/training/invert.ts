@@ -1,0 +1,235 @@
+import { type Concept, type ConceptInfo, checkConcept } from '../concepts/concept.js';
+import { TextualInversionError, throwIfAborted } from '../errors.js';
+import type { DiffusionModel } from '../models/diffusion-model.js';
+import { numberIn, oneOf, withDefaults } from '../options.js';
+import type { ByteSource, ImageCodec, Picture } from '../platform.js';
+import { Generator } from '../random.js';
+import { checkPlaceholder } from '../tokenizers/prompt.js';
+import { DATASET_DEFAULTS, type DatasetOptions, prepareDataset } from './dataset.js';
+import { type Initializer, initialRows } from './initializer.js';
+import { encodeDataset } from './latents.js';
+import { LEARNING_RATE_SHAPES, type LearningRateShape, scaledByBatch } from './learning-rate.js';
+import { readCheckpoint, writeCheckpoint } from './resume.js';
+import { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './templates.js';
+import { type StepReport, startTraining, type TrainingState, train } from './train.js';
+
+export const PROPERTIES = ['object', 'style'] as const;
+/** What the pictures have in common: a thing, or how they are made. */
+export type Property = (typeof PROPERTIES)[number];
+
+export interface InvertOptions extends Partial<DatasetOptions> {
+  /** The new word, such as `<my-cat>`: no spaces, and none that the model knows. */
+  readonly token: string;
+  /** Where the rows start: a word or phrase, another concept, or `random`. */
+  readonly initializer: Initializer;
+  /** Rows to learn. More hold more and compose less. @defaultValue 1, or as many as the initializer's concept has */
+  readonly vectors?: number;
+  /** Which sentences the word is learned in. @defaultValue 'object' */
+  readonly property?: Property;
+  /** Own sentences instead, with `{}` for the word. */
+  readonly templates?: readonly string[];
+  /** One caption per picture instead of sentences; a picture without one takes the sentences. */
+  readonly captions?: readonly (string | undefined)[];
+  readonly steps?: number;
+  readonly batchSize?: number;
+  /** Batches per step. @defaultValue 1 */
+  readonly gradientAccumulation?: number;
+  readonly learningRate?: number;
+  /** Multiplies the learning rate by the pictures per step, as the paper does. @defaultValue false */
+  readonly scaleLearningRate?: boolean;
+  readonly learningRateShape?: LearningRateShape;
+  readonly warmupSteps?: number;
+  readonly weightDecay?: number;
+  readonly maxGradientNorm?: number;
+  readonly minSnrGamma?: number;
+  readonly seed?: number;
+  /** Steps between checkpoints; 0 for none. */
+  readonly checkpointEverySteps?: number;
+  /** A checkpoint to go on from. */
+  readonly resume?: ByteSource;
+}
+
+/**
+ * How a concept is learned if nothing else is said. The paper takes 5e-3 times the batch and 5,000 steps, the reference script 5e-4
+ * times 4 and 3,000; see docs/decisions for how these were chosen.
+ */
+export const INVERT_DEFAULTS: InvertDefaults = {
+  property: 'object',
+  steps: 500,
+  batchSize: 4,
+  gradientAccumulation: 1,
+  learningRate: 5e-3,
+  scaleLearningRate: false,
+  learningRateShape: 'constant',
+  warmupSteps: 0,
+  weightDecay: 0,
+  maxGradientNorm: 0,
+  minSnrGamma: 0,
+  seed: 0,
+  checkpointEverySteps: 100,
+  ...DATASET_DEFAULTS,
+};
+
+type InvertDefaults = Required<
+  Omit<InvertOptions, 'token' | 'initializer' | 'vectors' | 'templates' | 'captions' | 'resume'>
+>;
+
+export interface InvertHooks {
+  readonly signal?: AbortSignal;
+  /** Progress of the encoding before the first step. */
+  readonly onEncode?: (done: number, total: number) => void;
+  /** After every step; awaited. @param concept - The word as it is now. */
+  readonly onStep?: (report: StepReport, concept: () => Concept) => void | Promise<void>;
+  /** Every `checkpointEverySteps`, after the last step, and when the run is stopped; awaited. */
+  readonly onCheckpoint?: (bytes: Uint8Array, step: number) => void | Promise<void>;
+  readonly onWarning?: (message: string) => void;
+}
+
+/**
+ * Learns a new word from pictures: everything but its rows stays frozen.
+ *
+ * Stopped through `signal`, it hands over a last checkpoint and throws ABORTED; `resume` goes on from it, to the byte.
+ * @param pictures - Three to five of one thing, or of one style.
+ * @throws IMAGE_NONE, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
+ *   LOSS_NOT_FINITE, ABORTED
+ * @see Gal et al. 2022, arXiv 2208.01618
+ */
+export async function invert(
+  model: DiffusionModel,
+  pictures: readonly Picture[],
+  codec: Pick<ImageCodec, 'resize'>,
+  options: InvertOptions,
+  hooks: InvertHooks = {},
+): Promise<Concept> {
+  const given = checkOptions(withDefaults(options, INVERT_DEFAULTS));
+  const { signal } = hooks;
+  checkPlaceholder(
+    model.textEncoders.map(({ tokenizer }) => tokenizer),
+    given.token,
+  );
+  const captions = pictures.map((_, i) => captionsOf(given, i, hooks.onWarning));
+  const generator = new Generator(given.seed);
+  const dataset = await prepareDataset(pictures, codec, model.sizePx, given, generator);
+  const rows = await initialRows(model.textEncoders, given.initializer, given.vectors, generator);
+  const facts = { token: given.token, model: model.name, settings: settingsOf(given, pictures.length) };
+  const { state: begun, start } = given.resume
+    ? await readCheckpoint(given.resume, facts)
+    : { state: startTraining(rows, given.seed), start: rows };
+  checkConcept(
+    { token: given.token, rows: begun.rows, info: {} },
+    model.textEncoders.map(({ table }) => table.width),
+  );
+
+  const posteriors = await encodeDataset(model, dataset, { signal, onProgress: hooks.onEncode });
+  const { learningRate, batchSize, gradientAccumulation } = given;
+  const trainOptions = {
+    ...given,
+    learningRate: {
+      peak: given.scaleLearningRate ? scaledByBatch(learningRate, batchSize, gradientAccumulation) : learningRate,
+      shape: given.learningRateShape,
+      warmupSteps: given.warmupSteps,
+    },
+  };
+  const conceptOf = (state: TrainingState): Concept => ({
+    token: given.token,
+    rows: state.rows,
+    info: { steps: state.step, model: model.name } satisfies ConceptInfo,
+  });
+  const checkpoint = (state: TrainingState) => hooks.onCheckpoint?.(writeCheckpoint(state, start, facts), state.step);
+
+  let state = begun;
+  let saved = begun.step;
+  const save = async () => {
+    if (state.step === saved) return;
+    await checkpoint(state);
+    saved = state.step;
+  };
+  try {
+    for await (const next of train(model, { posteriors, captions }, trainOptions, begun, start, signal)) {
+      state = next.state;
+      for (const warning of next.report.warnings) hooks.onWarning?.(warning);
+      const every = given.checkpointEverySteps;
+      if (every > 0 && state.step % every === 0) await save();
+      await hooks.onStep?.(next.report, () => conceptOf(state));
+    }
+  } catch (error) {
+    if (error instanceof TextualInversionError && error.code === 'ABORTED') await save();
+    throw error;
+  }
+  await save();
+  throwIfAborted(signal, 'training');
+  return conceptOf(state);
+}
+
+type Checked = ReturnType<typeof checkOptions>;
+
+function checkOptions(options: InvertDefaults & InvertOptions): InvertDefaults & InvertOptions {
+  numberIn('steps', options.steps, { min: 1, integer: true });
+  numberIn('batchSize', options.batchSize, { min: 1, integer: true });
+  numberIn('gradientAccumulation', options.gradientAccumulation, { min: 1, integer: true });
+  numberIn('learningRate', options.learningRate, { min: 0, exclusiveMin: true });
+  numberIn('warmupSteps', options.warmupSteps, { min: 0, integer: true });
+  numberIn('weightDecay', options.weightDecay, { min: 0 });
+  numberIn('maxGradientNorm', options.maxGradientNorm, { min: 0 });
+  numberIn('minSnrGamma', options.minSnrGamma, { min: 0 });
+  numberIn('checkpointEverySteps', options.checkpointEverySteps, { min: 0, integer: true });
+  if (options.vectors !== undefined) numberIn('vectors', options.vectors, { min: 1, max: 32, integer: true });
+  oneOf('property', options.property, PROPERTIES);
+  oneOf('learningRateShape', options.learningRateShape, LEARNING_RATE_SHAPES);
+  oneOf('crop', options.crop, ['center', 'random']);
+  const bad = options.templates?.find((template) => !template.includes('{}'));
+  if (bad !== undefined || options.templates?.length === 0) {
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'templates',
+      expected: 'sentences with {} where the word goes',
+      found: JSON.stringify(bad ?? []),
+    });
+  }
+  return options;
+}
+
+/** The sentences of one picture. */
+function captionsOf(
+  { token, captions, templates, property }: Checked,
+  index: number,
+  warn?: (message: string) => void,
+): string[] {
+  const caption = captions?.[index];
+  if (caption !== undefined) {
+    if (caption.includes(token)) return [caption];
+    warn?.(`The caption ${JSON.stringify(caption)} does not hold ${token}; the word was put in front.`);
+    return [`${token} ${caption}`];
+  }
+  return (templates ?? (property === 'style' ? STYLE_TEMPLATES : OBJECT_TEMPLATES)).map((template) =>
+    template.replaceAll('{}', token),
+  );
+}
+
+/** What must not change when a run goes on. */
+function settingsOf(options: Checked, pictures: number): Record<string, unknown> {
+  const {
+    property,
+    batchSize,
+    gradientAccumulation,
+    learningRate,
+    scaleLearningRate,
+    learningRateShape,
+    warmupSteps,
+    weightDecay,
+  } = options;
+  const { maxGradientNorm, minSnrGamma, seed, crop, flip, background, vectors } = options;
+  return {
+    ...{
+      pictures,
+      property,
+      batchSize,
+      gradientAccumulation,
+      learningRate,
+      scaleLearningRate,
+      learningRateShape,
+      warmupSteps,
+      weightDecay,
+    },
+    ...{ maxGradientNorm, minSnrGamma, seed, crop, flip, background, vectors },
+  };
+}

@@ -1,0 +1,117 @@
+import { TextualInversionError } from '../errors.js';
+import type { ByteSource, HostTensor } from '../platform.js';
+import { Generator, type GeneratorState } from '../random.js';
+import { toFloat32 } from '../weights/half.js';
+import { readSafetensors, writeSafetensors } from '../weights/safetensors.js';
+import type { AdamWState } from './adamw.js';
+import type { TrainingState } from './train.js';
+
+const FORMAT = 'textual-inversion-checkpoint-1';
+
+/** What a checkpoint remembers beside the training's own state. */
+export interface CheckpointFacts {
+  readonly token: string;
+  readonly model: string;
+  /** Settings that must be the same for the run to go on as if unbroken. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Writes a training's state: a safetensors file that any tool can open, whose rows are a concept already. */
+export function writeCheckpoint(
+  state: TrainingState,
+  start: readonly HostTensor[],
+  facts: CheckpointFacts,
+): Uint8Array {
+  const tensors: Record<string, HostTensor> = {};
+  state.rows.forEach((rows, i) => {
+    const { shape } = rows;
+    const moments = state.optimizer[i];
+    tensors[`rows.${i}`] = rows;
+    tensors[`start.${i}`] = start[i] ?? rows;
+    if (!moments) return;
+    tensors[`first.${i}`] = { data: moments.first, shape };
+    tensors[`second.${i}`] = { data: moments.second, shape };
+  });
+  return writeSafetensors(tensors, {
+    format: FORMAT,
+    token: facts.token,
+    model: facts.model,
+    settings: JSON.stringify(facts.settings),
+    step: String(state.step),
+    updates: JSON.stringify(state.optimizer.map(({ step }) => step)),
+    generator: JSON.stringify(state.generator.state()),
+    queue: JSON.stringify(state.queue),
+  });
+}
+
+/**
+ * Reads a checkpoint.
+ * @param facts - Of the run that wants to go on; all must be the checkpoint's.
+ * @throws CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH
+ */
+export async function readCheckpoint(
+  source: ByteSource,
+  facts: CheckpointFacts,
+): Promise<{ state: TrainingState; start: HostTensor[] }> {
+  const corrupt = (found: string, cause?: unknown) =>
+    new TextualInversionError('CHECKPOINT_CORRUPT', {
+      where: source.name,
+      expected: 'a checkpoint of a training',
+      found,
+      fix: 'Take an earlier checkpoint, or start anew.',
+      cause,
+    });
+  const file = await readSafetensors(source).catch((cause: unknown) => {
+    throw corrupt('a file that cannot be read', cause);
+  });
+  const { metadata } = file;
+  if (metadata['format'] !== FORMAT) throw corrupt(`format ${JSON.stringify(metadata['format'])}`);
+  checkFacts(source.name, metadata, facts);
+
+  const tensor = async (name: string): Promise<HostTensor> => {
+    const ref = file.tensors.get(name);
+    if (!ref || ref.dtype !== 'F32') throw corrupt(`no ${name}`);
+    return { data: toFloat32(await ref.source.read(ref.offset, ref.length), ref.dtype), shape: ref.shape };
+  };
+  try {
+    const updates = JSON.parse(metadata['updates'] ?? '') as number[];
+    const rows: HostTensor[] = [];
+    const start: HostTensor[] = [];
+    const optimizer: AdamWState[] = [];
+    for (const [i, step] of updates.entries()) {
+      rows.push(await tensor(`rows.${i}`));
+      start.push(await tensor(`start.${i}`));
+      optimizer.push({ step, first: (await tensor(`first.${i}`)).data, second: (await tensor(`second.${i}`)).data });
+    }
+    const state: TrainingState = {
+      step: Number(metadata['step']),
+      rows,
+      optimizer,
+      generator: Generator.fromState(JSON.parse(metadata['generator'] ?? '') as GeneratorState),
+      queue: JSON.parse(metadata['queue'] ?? '') as number[],
+    };
+    return { state, start };
+  } catch (cause) {
+    throw cause instanceof TextualInversionError ? cause : corrupt('numbers that do not fit together', cause);
+  }
+}
+
+function checkFacts(where: string, metadata: Readonly<Record<string, string>>, facts: CheckpointFacts): void {
+  const stored: Record<string, unknown> = {
+    token: metadata['token'],
+    model: metadata['model'],
+    ...(JSON.parse(metadata['settings'] ?? '{}') as object),
+  };
+  const wanted: Record<string, unknown> = { token: facts.token, model: facts.model, ...facts.settings };
+  const different = Object.keys(wanted).filter((key) => JSON.stringify(stored[key]) !== JSON.stringify(wanted[key]));
+  if (different.length === 0) return;
+  const show = (values: Record<string, unknown>) =>
+    different.map((key) => `${key} ${JSON.stringify(values[key])}`).join(', ');
+  throw new TextualInversionError('CHECKPOINT_MISMATCH', {
+    where,
+    expected: show(wanted),
+    found: show(stored),
+    fix: 'Go on with the settings it was made with, or start anew in another folder.',
+    details: { different },
+  });
+}
