@@ -1,6 +1,6 @@
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   readAutoencoderConfig,
@@ -17,11 +17,12 @@ import type { UnetConfig } from '../../packages/core/src/models/unet/config.js';
 import { sizeEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
 import { readUnetConfig } from '../../packages/core/src/models/unet/foreign.js';
 import { readUnet } from '../../packages/core/src/models/unet/model.js';
-import type { FileTree, Runtime } from '../../packages/core/src/platform.js';
+import type { Runtime } from '../../packages/core/src/platform.js';
 import type { Tensor } from '../../packages/core/src/tf.js';
 import * as tf from '../../packages/core/src/tf.js';
 import { type Checkpoint, openCheckpoint, readJson } from '../../packages/core/src/weights/checkpoint.js';
 import { load, placeEagerly } from '../../packages/core/src/weights/load.js';
+import { folder } from './folder.js';
 import { GOLDEN, type GoldenTensor, golden } from './golden.js';
 
 /** Pipelines of the golden folder, whatever they are called: each has a sibling with its reference numbers. */
@@ -34,24 +35,6 @@ export async function useBackend(name = process.env['TI_BACKEND'] ?? 'wasm'): Pr
   const binding: string = '@tensorflow/tfjs-node'; // an optional peer, which type checking must not need
   if (name === 'tensorflow') await import(binding);
   if (!(await tf.setBackend(name))) throw new Error(`no backend ${name}`);
-}
-
-function folder(root: string): FileTree {
-  return {
-    name: root,
-    list: async () => readdirSync(root, { recursive: true, encoding: 'utf8' }),
-    open: async (path) => {
-      const file = join(root, path);
-      if (!existsSync(file)) return undefined;
-      const { size } = statSync(file);
-      return {
-        name: path,
-        size,
-        path: file,
-        read: async (offset, length) => readFileSync(file).subarray(offset, offset + length),
-      };
-    },
-  };
 }
 
 const runtime: Runtime = {
