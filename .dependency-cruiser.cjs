@@ -17,7 +17,7 @@ module.exports = {
     onlyImports('tokenizers', 'tokenizers/', ['errors', 'platform']),
     onlyImports('nn', 'nn/', ['tf\\.ts', 'errors', 'weights/scope']),
     onlyImports('weights-know-no-model', 'weights/', ['tf\\.ts', ...base]),
-    onlyImports('models', 'models/', ['tf\\.ts', 'nn/', 'concepts/inject\\.ts', 'weights/', 'schedules/', 'tokenizers/', ...base]),
+    onlyImports('models', 'models/', ['tf\\.ts', 'nn/', 'concepts/(inject|concept)\\.ts', 'weights/', 'schedules/', 'tokenizers/', ...base]),
     onlyImports('runtime', 'runtime/', ['tf\\.ts', 'weights/', 'nn/', ...base]),
     {
       name: 'nothing-imports-pipeline',
