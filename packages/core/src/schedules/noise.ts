@@ -44,18 +44,20 @@ export const STABLE_DIFFUSION_NOISE: NoiseScheduleConfig = {
 export function createNoiseSchedule(config: NoiseScheduleConfig): NoiseSchedule {
   numberIn('trainSteps', config.trainSteps, { min: 1, integer: true });
   oneOf('betaSchedule', config.betaSchedule, BETA_SCHEDULES);
-  const plain = config.trainedBetas ? Float64Array.from(config.trainedBetas, Math.fround) : makeBetas(config);
-  if (plain.length !== config.trainSteps) {
+  const betas = config.trainedBetas ? Float64Array.from(config.trainedBetas, Math.fround) : makeBetas(config);
+  if (betas.length !== config.trainSteps) {
     throw new TextualInversionError('OPTION_INVALID', {
       where: 'trainedBetas',
       expected: `${config.trainSteps} numbers`,
-      found: String(plain.length),
+      found: String(betas.length),
     });
   }
-  for (const beta of plain) numberIn('beta', beta, { min: 0, max: 1 });
-  const betas = config.zeroTerminalSnr ? withZeroTerminalSnr(plain) : plain;
+  for (const beta of betas) numberIn('beta', beta, { min: 0, max: 1 });
   const { trainSteps, betaSchedule } = config;
-  return { trainSteps, betaSchedule, betas, alphasCumprod: cumulativeProduct(betas.map((beta) => f32(1 - beta))) };
+  const alphasCumprod = cumulativeProduct(betas.map((beta) => f32(1 - beta)));
+  if (!config.zeroTerminalSnr) return { trainSteps, betaSchedule, betas, alphasCumprod };
+  const shifted = withZeroTerminalSnr(alphasCumprod);
+  return { trainSteps, betaSchedule, betas: betasOf(shifted), alphasCumprod: shifted };
 }
 
 const f32 = Math.fround;
@@ -98,14 +100,17 @@ function cumulativeProduct(factors: Float64Array): Float64Array {
 
 /**
  * Moves the square roots of the cumulated signal down until the last one is zero, and stretches them so that the first one
- * stays.
+ * stays. In float64: the reference's own float32 numbers differ by up to 4e-7 between CPUs (docs/decisions/zero-terminal-snr.md).
  * @see Lin et al. 2023, arXiv 2305.08891, algorithm 1
  */
-function withZeroTerminalSnr(betas: Float64Array): Float64Array {
-  const roots = cumulativeProduct(betas.map((beta) => f32(1 - beta))).map((alpha) => f32(Math.sqrt(alpha)));
+function withZeroTerminalSnr(alphasCumprod: Float64Array): Float64Array {
+  const roots = alphasCumprod.map(Math.sqrt);
   const first = roots[0] ?? 1;
   const last = roots[roots.length - 1] ?? 0;
-  const stretch = f32(first / f32(first - last));
-  const bars = roots.map((root) => f32(f32(f32(root - last) * stretch) ** 2));
-  return bars.map((bar, i) => f32(1 - (i === 0 ? bar : f32(bar / (bars[i - 1] ?? 1)))));
+  const stretch = first / (first - last);
+  return roots.map((root) => ((root - last) * stretch) ** 2);
+}
+
+function betasOf(alphasCumprod: Float64Array): Float64Array {
+  return alphasCumprod.map((alpha, i) => 1 - alpha / (alphasCumprod[i - 1] ?? 1));
 }
