@@ -1,0 +1,49 @@
+"""Trains the UNet and, as the latent diffusion model of the textual inversion paper did, its text encoder together."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from captions import example, named_looks
+from models import SETTINGS, TRAIN_STEPS, alphas_cumprod, build_text_encoder, build_unet
+from training import Stage, to_tensor, train
+from vocabulary import encode
+
+BATCH = 32
+CAPTION_DROP = 0.1
+SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
+# Where the noise is strongest a sample's colours and layout are decided, yet min-SNR weighs those steps by the
+# vanishing signal: at first colours followed the noise instead of the words. Below this ratio the weight falls no more.
+SNR_FLOOR = 0.1
+
+
+def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.device, precision: torch.dtype, initial=None):
+    """Returns the averaged UNet and text encoder, and the final checkpoint."""
+    torch.manual_seed(2)
+    unet, text_encoder = initial or (build_unet(), build_text_encoder(tokenizer))
+    vae = vae.to(device).eval().requires_grad_(False)
+    names = named_looks()
+    signal = alphas_cumprod().to(device)
+    snr = signal / (1 - signal)
+
+    def loss_of_batch(rng: np.random.Generator) -> tuple[torch.Tensor, int]:
+        drawn = [example(rng, names) for _ in range(BATCH)]
+        ids = encode(tokenizer, ["" if rng.random() < CAPTION_DROP else caption for _, caption in drawn]).to(device)
+        with torch.no_grad():
+            latents = vae.encode(to_tensor([p for p, _ in drawn]).to(device)).latent_dist.sample() * vae.config.scaling_factor
+        t = torch.randint(0, TRAIN_STEPS, (BATCH,), device=device)
+        noise = torch.randn_like(latents)
+        a = signal[t].reshape(-1, 1, 1, 1)
+        context = text_encoder(ids).last_hidden_state
+        predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=context).sample
+        weight = snr[t].clamp(SNR_FLOOR, SNR_LIMIT) / snr[t]
+        return ((predicted.float() - noise).square().mean((1, 2, 3)) * weight).mean(), BATCH
+
+    stage = Stage(
+        "diffusion", minutes, learning_rate=1.2e-3, seed=2, weight_decay=1e-3, warmup=200, decay="cooldown", ema=0.999, channels_last=True
+    )
+    modules = {"unet": unet, "text_encoder": text_encoder}
+    settings = {**SETTINGS, "vocabulary": len(tokenizer)}
+    return unet, text_encoder, train(stage, run, settings, modules, loss_of_batch, device=device, precision=precision)
