@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
 import { geglu, geluExact, geluTanh, quickGelu, silu } from './activations.js';
+import { add, concatChannels } from './arithmetic.js';
 import { attention } from './attention.js';
 import { conv2d } from './conv2d.js';
 import { valueAndGrads } from './gradients.js';
@@ -128,6 +129,9 @@ describe('layers', () => {
     const layer = { weight: filled([4, 5], 0.3), bias: filled([5], 0.2) };
     checkGradient((a) => linear(layer, a), [x]);
   });
+  test('add, the second repeated', () => checkGradient((a, b) => add(a, b), [x, filled([2, 1, 4], 0.3)]));
+  test('add of one tensor to itself', () => checkGradient((a) => add(a, a), [x]));
+  test('concatChannels', () => checkGradient((a, b) => concatChannels([a, b]), [x, filled([2, 3, 1], 0.3)]));
   test('layerNorm', () => checkGradient((a) => layerNorm({ scale, offset, epsilon: 1e-5 }, a), [x]));
   test('groupNorm', () => checkGradient((a) => groupNorm({ scale, offset, epsilon: 1e-5, groups: 2 }, a), [picture]));
   test('attention', () => {
@@ -165,4 +169,29 @@ test('a gradient leaves no tensor behind', () => {
   const { value, grads } = valueAndGrads((a) => tf.sum(conv2d(layer, silu(groupNorm(norm, a)))))([x]);
   tf.dispose([value, ...grads]);
   expect(tf.memory().numTensors).toBe(before);
+});
+
+describe('composite', () => {
+  const config: tf.KernelConfig = {
+    kernelName: 'Silu',
+    backendName: 'cpu',
+    kernelFunc: ({ inputs }) => {
+      const { x } = inputs;
+      if (!x) throw new Error('no x');
+      return tf.tidy(() => tf.zeros(x.shape));
+    },
+  };
+
+  test('runs the backend kernel where there is one, and ordinary operations otherwise', () => {
+    const x = filled([3], 0.4);
+    const [plain] = silu(x).dataSync();
+    tf.registerKernel(config);
+    try {
+      expect(plain).not.toBe(0);
+      expect([...silu(x).dataSync()]).toEqual([0, 0, 0]);
+    } finally {
+      tf.unregisterKernel('Silu', 'cpu');
+    }
+    expect(silu(x).dataSync()[0]).toBe(plain);
+  });
 });

@@ -43,7 +43,8 @@ export interface Unet {
   readonly up: readonly UnetBlock[];
   readonly norm: GroupNorm;
   readonly convOut: Conv2d;
-  readonly centerInput: boolean;
+  /** What happens to a sample first. */
+  readonly prepare: (sample: Tensor) => Tensor;
 }
 
 export interface UnetInputs {
@@ -79,7 +80,7 @@ export function denoise(p: Unet, { sample, context, ...conditions }: UnetInputs,
   const { tap, recompute = false } = options;
   const time = silu(timeEmbedding(p, conditions, tap)); // [B, E]; every ResNet takes it activated
   const around: Surroundings = { time, context, run: recompute ? checkpointed : (block, inputs) => block(...inputs) };
-  let x = tapped(tap, 'conv_in', conv2d(p.convIn, p.centerInput ? tf.sub(tf.mul(sample, 2), 1) : sample));
+  let x = tapped(tap, 'conv_in', conv2d(p.convIn, p.prepare(sample)));
 
   const skips = [x];
   for (const [i, block] of p.down.entries()) {
@@ -240,8 +241,17 @@ export function readUnet(scope: Scope, config: UnetConfig): Unet {
       outputs: config.outChannels,
       kernel: config.kernelOut,
     }),
-    centerInput: config.centerInput,
+    prepare: config.centerInput ? centred : asGiven,
   };
+}
+
+/** From [0, 1] to [-1, 1]. */
+function centred(sample: Tensor): Tensor {
+  return tf.sub(tf.mul(sample, 2), 1);
+}
+
+function asGiven(sample: Tensor): Tensor {
+  return sample;
 }
 
 /** What the next ResNet on the way up sees beside its input. */
