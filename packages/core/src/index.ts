@@ -1,5 +1,6 @@
 // Every public name of core, by the folder it comes from. A test holds this list.
 export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
+export { CONCEPT_FORMATS, readConcept, writeConcept } from './concepts/formats/index.js';
 export { type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';

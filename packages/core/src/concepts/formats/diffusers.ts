@@ -1,0 +1,20 @@
+import { asRows, type ConceptFormat, onlyRows } from './format.js';
+
+/** One tensor named after the token: `[V, D]`, or `[D]` in files of 2022. Read by `load_textual_inversion`. */
+export const diffusers: ConceptFormat = {
+  name: 'diffusers',
+  tools: 'diffusers, A1111, ComfyUI, InvokeAI',
+  read(file) {
+    const [[token, value] = []] = file;
+    const rows = file.size === 1 ? asRows(value) : undefined;
+    return rows && token !== undefined ? { token, rows: [rows] } : undefined;
+  },
+  write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([[concept.token, onlyRows(concept)]]) },
+};
+
+/** The same in a PyTorch file. */
+export const diffusersBin: ConceptFormat = {
+  ...diffusers,
+  name: 'diffusers-bin',
+  write: { container: 'torch', encoders: 1, toFile: (concept) => new Map([[concept.token, onlyRows(concept)]]) },
+};

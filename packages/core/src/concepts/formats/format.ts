@@ -1,0 +1,44 @@
+import type { HostTensor } from '../../platform.js';
+import type { TorchValue } from '../../weights/torch-file.js';
+import type { Concept, ConceptInfo } from '../concept.js';
+
+/** What a file holds, whichever container it came in. */
+export type ConceptFile = ReadonlyMap<string, TorchValue>;
+
+/** What a format finds in a file; the caller names a concept that the file leaves without a name after the file. */
+export interface ReadConceptFile {
+  readonly token?: string;
+  readonly rows: readonly HostTensor[];
+  readonly info?: ConceptInfo;
+}
+
+/** One way in which concepts are kept. */
+export interface ConceptFormat {
+  readonly name: string;
+  /** Who reads it. */
+  readonly tools: string;
+  /** Reads the file, or says `undefined` when it is another format's. */
+  read(file: ConceptFile): ReadConceptFile | undefined;
+  /** Writes for the tools; absent where no tool asks for it. `container` says how it is kept. */
+  readonly write?: {
+    readonly container: 'safetensors' | 'torch';
+    /** How many text encoders' rows it holds. */
+    readonly encoders: number;
+    toFile(concept: Concept): Map<string, TorchValue>;
+  };
+}
+
+/** A value as rows `[V, D]`; `[D]` counts as one row. */
+export function asRows(value: TorchValue | undefined): HostTensor | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Map) return undefined;
+  const { data, shape } = value;
+  if (shape.length === 1) return { data, shape: [1, data.length] };
+  return shape.length === 2 ? { data, shape } : undefined;
+}
+
+/** The only rows of a concept for one encoder. */
+export function onlyRows({ rows }: Concept): HostTensor {
+  const [first] = rows;
+  if (!first) throw new Error('a concept without rows');
+  return first;
+}
