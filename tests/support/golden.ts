@@ -15,15 +15,10 @@ export interface GoldenTensor {
 
 /** Reads a file of the goldens, independently of the reader under test. Half precision is not needed here. */
 export function readTensors(path: string): Map<string, GoldenTensor> {
-  const { header, bytes, start } = open(path);
+  const { entries, bytes, start } = open(path);
   const tensors = new Map<string, GoldenTensor>();
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === '__metadata__') continue;
-    const {
-      dtype,
-      shape,
-      data_offsets: [from, to],
-    } = entry;
+  for (const [name, { dtype, shape, data_offsets: range }] of entries) {
+    const [from, to] = range;
     const buffer = new Uint8Array(bytes.subarray(start + from, start + to)).buffer;
     const data = { F32: Float32Array, F64: Float64Array, I32: Int32Array }[dtype];
     if (data) tensors.set(name, { data: new data(buffer), shape, dtype });
@@ -31,20 +26,32 @@ export function readTensors(path: string): Map<string, GoldenTensor> {
   return tensors;
 }
 
-/** The `about` entry of a file's metadata. */
+/** The `about` entry of a file's metadata: its settings. The caller says what is in it. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters
 export function about<T>(path: string): T {
-  const metadata = open(path).header['__metadata__'] as unknown as { about?: string } | undefined;
-  return JSON.parse(metadata?.about ?? 'null') as T;
+  const settings: T = JSON.parse(open(path).about);
+  return settings;
+}
+
+interface Entry {
+  dtype: string;
+  shape: number[];
+  data_offsets: [number, number];
 }
 
 function open(path: string) {
   const bytes = readFileSync(path);
   const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >;
-  return { header, bytes, start: 8 + length };
+  const header: Record<string, Entry> & { __metadata__?: { about?: string } } = JSON.parse(
+    bytes.subarray(8, 8 + length).toString(),
+  );
+  const { __metadata__: metadata, ...entries } = header;
+  return {
+    entries: new Map<string, Entry>(Object.entries(entries)),
+    about: metadata?.about ?? 'null',
+    bytes,
+    start: 8 + length,
+  };
 }
 
 /** Largest absolute difference over the reference's root mean square, and where it is. */

@@ -125,7 +125,7 @@ export function readSchedulerConfig(json: unknown, where = 'scheduler/scheduler_
     },
     prediction: read.oneOf('prediction_type', PREDICTIONS) ?? 'epsilon',
     sampler: kind.sampler(config),
-    samplerOptions: definedOf({
+    samplerOptions: {
       spacing: read.oneOf('timestep_spacing', SPACINGS),
       stepsOffset: read.number('steps_offset'),
       setAlphaToOne: read.flag('set_alpha_to_one'),
@@ -134,9 +134,13 @@ export function readSchedulerConfig(json: unknown, where = 'scheduler/scheduler_
       finalSigma: read.oneOf('final_sigmas_type', ['zero', 'sigma_min']),
       originalSteps: read.number('original_inference_steps'),
       timestepScaling: read.number('timestep_scaling'),
-    }),
+    },
   };
 }
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
+const isNumbers = (value: unknown): value is number[] => Array.isArray(value) && value.every(isNumber);
 
 /** One value at a time; undefined where the file is silent. */
 function reader(config: Json, where: string) {
@@ -145,9 +149,6 @@ function reader(config: Json, where: string) {
     if (value === undefined || is(value)) return value;
     throw wrong(where, key, expected, value);
   };
-  const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
-  const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
-  const isNumbers = (value: unknown): value is number[] => Array.isArray(value) && value.every(isNumber);
   return {
     number: (key: string) => typed(key, 'a number', isNumber),
     required: (key: string) => {
@@ -168,11 +169,7 @@ function reader(config: Json, where: string) {
 
 function withoutNulls(json: unknown, where: string): Json {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw wrong(where, '', 'a JSON object', json);
-  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
-}
-
-function definedOf<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null && value !== undefined));
 }
 
 function wrong(where: string, key: string, expected: string, value: unknown): TextualInversionError {

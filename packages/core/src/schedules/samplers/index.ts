@@ -39,14 +39,17 @@ const CREATORS = {
 
 export type SamplerName = keyof typeof CREATORS;
 
+const isSamplerName = (name: string): name is SamplerName => name in CREATORS;
+
 /** Every sampler there is. */
-export const SAMPLERS: readonly SamplerName[] = Object.keys(CREATORS).map((name) => name as SamplerName);
+export const SAMPLERS: readonly SamplerName[] = Object.keys(CREATORS).filter(isSamplerName);
 
 /**
  * Makes the sampler for one run.
+ * @param name - One of `SAMPLERS`.
  * @throws OPTION_INVALID for an unknown name, or steps that the schedule does not have.
  */
-export function createSampler(name: SamplerName, schedule: NoiseSchedule, options: SamplerOptions): Sampler {
+export function createSampler(name: string, schedule: NoiseSchedule, options: SamplerOptions): Sampler {
   const create = CREATORS[oneOf('sampler', name, SAMPLERS)];
   numberIn('steps', options.steps, { min: 1, max: schedule.trainSteps, integer: true });
   oneOf('prediction', options.prediction, PREDICTIONS);
