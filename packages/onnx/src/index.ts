@@ -1,0 +1,2 @@
+export { createOnnxRuntime, type OnnxRuntimeOptions } from './runtime.js';
+export type { OrtModule } from './session.js';

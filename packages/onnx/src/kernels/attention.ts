@@ -1,0 +1,119 @@
+import type { Recorder } from '../recorder.js';
+import { transposed, type View, viewOf } from '../view.js';
+import { add, mul, number, sub } from './elementwise.js';
+import type { KernelTable } from './kernel.js';
+import { matMul } from './products.js';
+import { reduced, softmax } from './reduce.js';
+import { concat, slice } from './shapes.js';
+
+// Shapes: B batch · T queries · S keys · D width · N heads · K = D / N
+
+/** Elements of the largest score tensor that is written at once (16 MiB of float32): what stays in a processor's cache. */
+const MAX_SCORES = 2 ** 22;
+/** What a position that must not be seen adds to its score. */
+const HIDDEN = -1e9;
+
+/** `[B, T, D]` -> `[B, N, T, K]` */
+function split(r: Recorder, x: View, heads: number): View {
+  const [batch = 1, rows = 1, width = 1] = x.shape;
+  return transposed(r.reshape(x, [batch, rows, heads, width / heads]), [0, 2, 1, 3]);
+}
+
+/** `[B, N, T, K]` -> `[B, T, D]` */
+function merge(r: Recorder, x: View): View {
+  const [batch = 1, heads = 1, rows = 1, width = 1] = x.shape;
+  return r.reshape(transposed(x, [0, 2, 1, 3]), [batch, rows, heads * width]);
+}
+
+const swapped = (x: View): View => transposed(x, [0, 1, 3, 2]);
+
+function rowsOf(r: Recorder, x: View, start: number, rows: number): View {
+  return slice(r, x, [0, 0, start, 0], [-1, -1, rows, -1]);
+}
+
+/** Cuts the queries into runs whose scores stay small. */
+function rowRuns(q: View, keys: number): [start: number, rows: number][] {
+  const [batch = 1, heads = 1, total = 1] = q.shape;
+  const most = Math.min(total, Math.max(1, Math.floor(MAX_SCORES / (batch * heads * keys))));
+  // Runs of one length where that is possible.
+  const count = Math.ceil(total / most);
+  const rows = Math.ceil(total / count);
+  return Array.from({ length: Math.ceil(total / rows) }, (_, i) => [i * rows, Math.min(rows, total - i * rows)]);
+}
+
+/** Softmax of the scores of some query rows, which are scaled already. */
+function weights(r: Recorder, q: View, kT: View, causalFrom: number | undefined): View {
+  const scores = matMul(r, q, kT);
+  const [rows = 1, keys = 1] = scores.shape.slice(2);
+  return softmax(r, causalFrom === undefined ? scores : add(r, scores, causalMask(r, causalFrom, rows, keys)));
+}
+
+function causalMask(r: Recorder, start: number, rows: number, keys: number): View {
+  const mask = new Float32Array(rows * keys);
+  for (let row = 0; row < rows; row++) mask.fill(HIDDEN, row * keys + start + row + 1, (row + 1) * keys);
+  return viewOf(r.graph.constant(mask, [1, 1, rows, keys], 'float32'));
+}
+
+function attend(r: Recorder, query: View, key: View, value: View, heads: number, causal: boolean): View {
+  const [q, k, v] = [split(r, query, heads), split(r, key, heads), split(r, value, heads)];
+  const scaled = mul(r, q, number(1 / Math.sqrt(q.shape[3] ?? 1)));
+  const parts = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]) =>
+    matMul(r, weights(r, rowsOf(r, scaled, start, rows), swapped(k), causal ? start : undefined), v),
+  );
+  return merge(r, concat(r, parts, 2));
+}
+
+interface Gradients {
+  readonly dq: View;
+  readonly dk: View;
+  readonly dv: View;
+}
+
+function attendGrad(
+  r: Recorder,
+  { dy, query, key, value, output }: Record<'dy' | 'query' | 'key' | 'value' | 'output', View>,
+  heads: number,
+  causal: boolean,
+): View[] {
+  const headsOf = (x: View): View => split(r, x, heads);
+  // The sum over S of p * dp, which softmax's gradient subtracts, equals the sum over K of output * dy.
+  const correction = reduced(r, 'ReduceSum', headsOf(mul(r, dy, output)), [3]); // [B, N, T, 1]
+  const [q, k, v, dOut] = [headsOf(query), headsOf(key), headsOf(value), headsOf(dy)];
+  const scale = number(1 / Math.sqrt(q.shape[3] ?? 1));
+  const scaled = mul(r, q, scale);
+  const runs = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]): Gradients => {
+    const run = (x: View): View => rowsOf(r, x, start, rows);
+    const p = weights(r, run(scaled), swapped(k), causal ? start : undefined);
+    const dp = matMul(r, run(dOut), swapped(v));
+    const ds = mul(r, p, sub(r, dp, run(correction)));
+    return { dq: matMul(r, ds, k), dk: matMul(r, swapped(ds), run(scaled)), dv: matMul(r, swapped(p), run(dOut)) };
+  });
+  const sum = (parts: readonly View[]): View => parts.reduce((total, part) => add(r, total, part));
+  const dQuery = mul(
+    r,
+    concat(
+      r,
+      runs.map(({ dq }) => dq),
+      2,
+    ),
+    scale,
+  );
+  return [dQuery, sum(runs.map(({ dk }) => dk)), sum(runs.map(({ dv }) => dv))].map((x) => merge(r, x));
+}
+
+export const ATTENTION: KernelTable = {
+  Attention: (r, input, { heads, causal }) => attend(r, input('query'), input('key'), input('value'), heads, causal),
+  AttentionGrad: (r, input, { heads, causal }) =>
+    attendGrad(
+      r,
+      {
+        dy: input('dy'),
+        query: input('query'),
+        key: input('key'),
+        value: input('value'),
+        output: input('output'),
+      },
+      heads,
+      causal,
+    ),
+};

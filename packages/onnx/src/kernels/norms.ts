@@ -1,0 +1,118 @@
+import type { Value } from '../graph/graph.js';
+import type { Recorder } from '../recorder.js';
+import { type View, viewOf } from '../view.js';
+import { add, mul, number, sub, unary } from './elementwise.js';
+import type { KernelTable } from './kernel.js';
+import { reduced } from './reduce.js';
+
+// Shapes: B batch · C channels · G groups · P pixels · D width
+
+/** Means over a group's channels and pixels: of runs of pixels first, so that float32 sums of a million terms stay exact. */
+function groupMeans(r: Recorder, perChannel: View, groups: number): View {
+  const [batch = 1, channels = 1] = perChannel.shape;
+  return reduced(r, 'ReduceMean', r.reshape(perChannel, [batch, groups, channels / groups]), [2]); // [B, G, 1]
+}
+
+/** `[B, C, ...]` -> `[B, C]` */
+function channelMeans(r: Recorder, x: Value): View {
+  const [batch = 1, channels = 1, ...picture] = x.shape;
+  const rows = picture[0] ?? 1;
+  const columns = picture.slice(1).reduce((product, size) => product * size, 1);
+  const perRow = reduced(r, 'ReduceMean', r.reshape(viewOf(x), [batch, channels * rows, columns]), [2]);
+  const perChannel = rows === 1 ? perRow : reduced(r, 'ReduceMean', r.reshape(perRow, [batch, channels, rows]), [2]);
+  return r.reshape(perChannel, [batch, channels]);
+}
+
+/** `[B, G, 1]` -> `[B, C, 1, ...]`, to be combined with something stored as `x`. */
+function perChannel(r: Recorder, perGroup: View, x: Value): View {
+  const [batch = 1, channels = 1, ...picture] = x.shape;
+  const groups = perGroup.shape[1] ?? 1;
+  const each = channels / groups;
+  const value = r.graph.node('Expand', [r.value(perGroup), r.graph.indices([batch, groups, each])], {
+    shape: [batch, groups, each],
+  });
+  return r.reshape(viewOf(value), [batch, channels, ...picture.map(() => 1)]);
+}
+
+function vector(r: Recorder, view: View, x: Value): View {
+  return r.reshape(view, [1, x.shape[1] ?? 1, ...x.shape.slice(2).map(() => 1)]);
+}
+
+const reciprocalRoot = (r: Recorder, x: View): View =>
+  unary(r, { op: 'Reciprocal', of: (v) => 1 / v }, unary(r, { op: 'Sqrt', of: Math.sqrt }, x));
+
+function groupNorm(r: Recorder, input: View, scale: View, offset: View, groups: number, epsilon: number): View[] {
+  const x = r.channelsFirst(input);
+  const mean = groupMeans(r, channelMeans(r, x), groups);
+  const centred = sub(r, viewOf(x), perChannel(r, mean, x));
+  const squares = mul(r, centred, centred);
+  const variance = groupMeans(r, channelMeans(r, r.value(squares)), groups);
+  const rstd = reciprocalRoot(r, add(r, variance, number(epsilon)));
+  const factor = mul(r, perChannel(r, rstd, x), vector(r, scale, x));
+  const y = add(r, mul(r, centred, factor), vector(r, offset, x));
+  return [r.fromChannelsFirst(r.value(y)), mean, rstd];
+}
+
+// With centred = x - mean: dx = dy * a + centred * b + c, where a, b and c are one number per channel.
+function groupNormGrad(
+  r: Recorder,
+  { dy, x, scale, mean, rstd }: Record<'dy' | 'x' | 'scale' | 'mean' | 'rstd', View>,
+  groups: number,
+): View {
+  const [gradient, picture] = [r.channelsFirst(dy), r.channelsFirst(x)];
+  const [batch = 1, channels = 1] = picture.shape;
+  const weighted = (means: View) => mul(r, means, r.reshape(scale, [1, channels]));
+  const centred = sub(r, viewOf(picture), perChannel(r, mean, picture));
+  const meanG = groupMeans(r, weighted(channelMeans(r, gradient)), groups);
+  const along = channelMeans(r, r.value(mul(r, viewOf(gradient), centred)));
+  const meanGN = mul(r, groupMeans(r, weighted(r.reshape(along, [batch, channels])), groups), rstd);
+  const a = mul(r, perChannel(r, rstd, picture), vector(r, scale, picture));
+  const b = perChannel(r, mul(r, mul(r, rstd, rstd), meanGN), picture);
+  const c = perChannel(r, mul(r, rstd, meanG), picture);
+  const dx = sub(r, sub(r, mul(r, viewOf(gradient), a), mul(r, centred, b)), c);
+  return r.fromChannelsFirst(r.value(dx));
+}
+
+function layerNorm(r: Recorder, x: View, scale: View, offset: View, epsilon: number): View[] {
+  const { shape } = x;
+  const rows = [...shape.slice(0, -1), 1];
+  const outputs = r.graph.multi(
+    'LayerNormalization',
+    [r.value(x), r.value(scale), r.value(offset)],
+    [{ shape }, { shape: rows }, { shape: rows }],
+    { axis: { int: -1 }, epsilon: { float: epsilon } },
+  );
+  return outputs.map((value) => viewOf(value));
+}
+
+// With g = dy * scale and n = (x - mean) * rstd:  dx = rstd * (g - mean(g) - n * mean(g * n))
+function layerNormGrad(
+  r: Recorder,
+  { dy, x, scale, mean, rstd }: Record<'dy' | 'x' | 'scale' | 'mean' | 'rstd', View>,
+): View {
+  const last = [x.shape.length - 1];
+  const g = mul(r, dy, scale);
+  const n = mul(r, sub(r, x, mean), rstd);
+  const along = mul(r, n, reduced(r, 'ReduceMean', mul(r, g, n), last));
+  return mul(r, rstd, sub(r, sub(r, g, reduced(r, 'ReduceMean', g, last)), along));
+}
+
+export const NORMS: KernelTable = {
+  GroupNorm: (r, input, { groups, epsilon }) =>
+    groupNorm(r, input('x'), input('scale'), input('offset'), groups, epsilon),
+  GroupNormGrad: (r, input, { groups }) =>
+    groupNormGrad(
+      r,
+      { dy: input('dy'), x: input('x'), scale: input('scale'), mean: input('mean'), rstd: input('rstd') },
+      groups,
+    ),
+  LayerNorm: (r, input, { epsilon }) => layerNorm(r, input('x'), input('scale'), input('offset'), epsilon),
+  LayerNormGrad: (r, input) =>
+    layerNormGrad(r, {
+      dy: input('dy'),
+      x: input('x'),
+      scale: input('scale'),
+      mean: input('mean'),
+      rstd: input('rstd'),
+    }),
+};

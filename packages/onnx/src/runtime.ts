@@ -1,0 +1,195 @@
+import {
+  type CompiledFunction,
+  type HostTensor,
+  type Runtime,
+  type TensorFunction,
+  type TensorRef,
+  TextualInversionError,
+} from '@textual-inversion/core';
+import type { InferenceSession } from 'onnxruntime-common';
+import { checkFinite } from './finite.js';
+import { Recorder, type Target } from './recorder.js';
+import { checkUnchanged, createSession, type OrtModule, type SessionSettings, sessionError } from './session.js';
+import { record, weightTensor } from './trace-backend.js';
+import { type View, viewOf } from './view.js';
+
+export interface OnnxRuntimeOptions {
+  /** `onnxruntime-node` or `onnxruntime-web`. */
+  readonly ort: OrtModule;
+  /** Execution provider: `cpu`, `webgpu`, `cuda`, `dml`, `coreml`, or `wasm` in a browser. @defaultValue 'cpu' */
+  readonly provider?: string;
+  /** Threads of the `cpu` provider. @defaultValue one per core */
+  readonly threads?: number;
+  /** Further session options of ONNX Runtime, for measurements. */
+  readonly sessionOptions?: InferenceSession.SessionOptions;
+}
+
+/** What a provider is good at; those not named here are taken for GPUs. */
+const TARGETS: Readonly<Record<string, Target>> = {
+  cpu: { loops: true, fused: true },
+  wasm: { loops: true, fused: true },
+};
+const GPU: Target = { loops: false, fused: false };
+
+/**
+ * The engine: records functions once and runs them on ONNX Runtime. Weights stay in their files.
+ * @throws BACKEND_UNAVAILABLE when the module or the provider does not work; found out by running a small graph.
+ */
+export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
+  const { ort, provider = 'cpu', threads, sessionOptions } = options;
+  const settings: SessionSettings = { provider, threads, options: sessionOptions };
+  const target = TARGETS[provider] ?? GPU;
+  await tryOut(ort, settings, target);
+
+  const functions = new Set<{ dispose(): void }>();
+  const versions = new Map<TensorRef['source'], string | undefined>();
+  const placed = new Set<{ dispose(): void }>();
+  const compileOne = async (name: string, fn: TensorFunction<string, string>, inputs: Record<string, HostTensor>) => {
+    for (const [source, version] of versions) checkUnchanged(source, version);
+    return startGraph(ort, name, recordGraph(target, fn, inputs), settings);
+  };
+  return {
+    name: `onnx-${provider}`,
+    compiled: true,
+    async place(ref, { shape, permute }) {
+      await checkFinite(ref);
+      versions.set(ref.source, ref.source.version);
+      const tensor = weightTensor(ref, shape, permute);
+      placed.add(tensor);
+      return tensor;
+    },
+    compile(name, fn) {
+      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs));
+      functions.add(compiled);
+      return compiled;
+    },
+    dispose() {
+      for (const each of [...functions, ...placed]) each.dispose();
+      functions.clear();
+      placed.clear();
+    },
+  };
+}
+
+interface Started {
+  run(inputs: Record<string, HostTensor>): Promise<Record<string, HostTensor>>;
+  dispose(): void;
+}
+
+/** A function that is compiled once for every set of shapes it meets. */
+function perShapes<I extends string, O extends string>(
+  name: string,
+  start: (inputs: Record<I, HostTensor>) => Promise<Started>,
+): CompiledFunction<I, O> {
+  const started = new Map<string, Promise<Started>>();
+  return {
+    async run(inputs) {
+      const key = Object.entries<HostTensor>(inputs)
+        .map(([input, { data, shape }]) => {
+          const size = shape.reduce((product, length) => product * length, 1);
+          if (size !== data.length)
+            throw new Error(`${name}: ${input} has ${data.length} numbers, not [${shape.join()}]`);
+          return `${input}:${shape.join()}`;
+        })
+        .sort()
+        .join(' ');
+      let session = started.get(key);
+      if (!session) {
+        session = start(inputs);
+        started.set(key, session);
+        session.catch(() => started.delete(key));
+      }
+      const outputs = await (await session).run(inputs);
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- named by the recorded function's own keys
+      return outputs as Record<O, HostTensor>;
+    },
+    dispose() {
+      // What failed to start has nothing to free.
+      for (const session of started.values())
+        session.then(
+          (running) => running.dispose(),
+          () => {},
+        );
+      started.clear();
+    },
+  };
+}
+
+interface RecordedGraph {
+  readonly recorder: Recorder;
+  readonly inputs: readonly string[];
+  readonly outputs: Readonly<Record<string, { name: string; shape: readonly number[] }>>;
+}
+
+/** Records `fn` for inputs of these shapes. */
+export function recordGraph(
+  target: Target,
+  fn: TensorFunction<string, string>,
+  inputs: Record<string, { readonly shape: readonly number[] }>,
+): RecordedGraph {
+  const recorder = new Recorder(target);
+  const { graph } = recorder;
+  const views: Record<string, View> = {};
+  for (const [name, { shape }] of Object.entries(inputs)) views[name] = viewOf(graph.input(`in.${name}`, shape));
+  const results = record(recorder, views, fn);
+  const outputs = Object.entries(results).map(([name, view]) => {
+    graph.output(recorder.value(recorder.cast(view, 'float32')), `out.${name}`);
+    return [name, { name: `out.${name}`, shape: view.shape }] as const;
+  });
+  return { recorder, inputs: Object.keys(inputs), outputs: Object.fromEntries(outputs) };
+}
+
+async function startGraph(
+  ort: OrtModule,
+  name: string,
+  { recorder, inputs, outputs }: RecordedGraph,
+  settings: SessionSettings,
+): Promise<Started> {
+  const session = await createSession(ort, recorder.graph, name, settings);
+  return {
+    async run(given) {
+      const feeds = Object.fromEntries(
+        inputs.map((input) => {
+          const tensor = given[input];
+          if (!tensor) throw new Error(`${name} needs the input ${input}`);
+          return [`in.${input}`, new ort.Tensor('float32', tensor.data, [...tensor.shape])];
+        }),
+      );
+      const results = await session.run(feeds).catch((cause: unknown) => {
+        throw sessionError(`running ${name} on ${settings.provider}`, cause);
+      });
+      return Object.fromEntries(
+        Object.entries(outputs).map(([key, output]) => {
+          const data = results[output.name]?.data;
+          if (!(data instanceof Float32Array)) throw new Error(`${name} gave no ${key}`);
+          return [key, { data, shape: [...output.shape] }];
+        }),
+      );
+    },
+    dispose() {
+      // Nothing waits for it, and a session that cannot be released is lost anyway.
+      session.release().catch(() => {});
+    },
+  };
+}
+
+/** Runs a small graph, so that a module or a provider that is broken is found before gigabytes are read. */
+async function tryOut(ort: OrtModule, settings: SessionSettings, target: Target): Promise<void> {
+  const input = { x: { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2] } };
+  const graph = recordGraph(target, ({ x }) => ({ x: x as never }), input);
+  const { provider } = settings;
+  try {
+    const started = await startGraph(ort, 'a first graph', graph, settings);
+    const { x } = await started.run(input);
+    started.dispose();
+    if (x?.data.join() !== '1,2,3,4') throw new Error(`it computes ${x?.data.join()} instead of 1,2,3,4`);
+  } catch (cause) {
+    throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+      where: `onnx-${provider}`,
+      expected: 'ONNX Runtime with this execution provider',
+      found: cause instanceof Error ? cause.message : String(cause),
+      fix: 'Choose another backend, or install a build of ONNX Runtime that has the provider.',
+      cause,
+    });
+  }
+}

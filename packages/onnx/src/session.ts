@@ -1,0 +1,123 @@
+import type { ByteSource } from '@textual-inversion/core';
+import { TextualInversionError } from '@textual-inversion/core';
+import type { Env, InferenceSession, TensorConstructor } from 'onnxruntime-common';
+import type { Graph, WeightUse } from './graph/graph.js';
+import { needed, writeModel } from './graph/model-file.js';
+
+/** The part of ONNX Runtime that this package calls: `onnxruntime-node` and `onnxruntime-web` both are one. */
+export interface OrtModule {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: TensorConstructor;
+  readonly env: Env;
+}
+
+export interface SessionSettings {
+  /** Name of the execution provider, as ONNX Runtime's JavaScript knows it. */
+  readonly provider: string;
+  readonly threads: number | undefined;
+  /** Further options of ONNX Runtime, for measurements. */
+  readonly options?: InferenceSession.SessionOptions;
+}
+
+/** Creates a session for a recorded graph. Weights in files are mapped by the runtime itself, others are read here. */
+export async function createSession(
+  ort: OrtModule,
+  graph: Graph,
+  name: string,
+  settings: SessionSettings,
+): Promise<InferenceSession> {
+  const { names } = needed(graph);
+  const weights = graph.weights.filter(({ value }) => names.has(value.name));
+  const folder = commonFolder(weights.flatMap(({ ref }) => ref.source.path ?? []));
+  const model = writeModel(graph, ({ value, ref }) =>
+    ref.source.path === undefined
+      ? { location: value.name, offset: 0 }
+      : { location: ref.source.path.slice(folder.length), offset: ref.offset },
+  );
+  const external = await Promise.all(weights.filter(({ ref }) => ref.source.path === undefined).map(readWeight));
+  const { provider, threads, options } = settings;
+  try {
+    return await ort.InferenceSession.create(model, {
+      executionProviders: [provider],
+      graphOptimizationLevel: 'all',
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+      ...(external.length > 0 ? { externalData: external } : {}),
+      ...options,
+      extra: {
+        ...options?.extra,
+        session: {
+          ...(folder ? { model_external_initializers_file_folder_path: folder } : {}),
+          ...sessionEntries(options),
+        },
+      },
+    });
+  } catch (cause) {
+    throw sessionError(`compiling ${name} for ${provider}`, cause);
+  }
+}
+
+function sessionEntries(options: InferenceSession.SessionOptions | undefined): object {
+  const session: unknown = options?.extra?.['session'];
+  return typeof session === 'object' && session !== null ? session : {};
+}
+
+async function readWeight({ value, ref }: WeightUse): Promise<{ path: string; data: Uint8Array }> {
+  return { path: value.name, data: await ref.source.read(ref.offset, ref.length) };
+}
+
+/** @throws WEIGHT_CHANGED when a file is not the one that was there at `version`. */
+export function checkUnchanged(source: ByteSource, version: string | undefined): void {
+  if (source.version === version) return;
+  throw new TextualInversionError('WEIGHT_CHANGED', {
+    where: source.name,
+    expected: 'the file that was there when the model was loaded',
+    found: 'another one in its place',
+    fix: 'Load the model again.',
+  });
+}
+
+/** Whose fault a failure of ONNX Runtime is. */
+export function sessionError(where: string, cause: unknown): TextualInversionError {
+  const found = cause instanceof Error ? cause.message : String(cause);
+  if (
+    /bad_alloc|out of memory|Failed to allocate|memory access out of bounds|ERR_OUT_OF_MEMORY|exceeds? .*limit/i.test(
+      found,
+    )
+  ) {
+    return new TextualInversionError('BACKEND_MEMORY', {
+      where,
+      found,
+      fix: 'Use a smaller picture or batch, or a machine with more memory.',
+      cause,
+    });
+  }
+  if (/device.*lost|lost.*device/i.test(found)) {
+    return new TextualInversionError('BACKEND_LOST', { where, found, fix: 'Load the model again.', cause });
+  }
+  return new TextualInversionError('BACKEND_UNAVAILABLE', {
+    where,
+    expected: 'ONNX Runtime to take the graph',
+    found,
+    fix: 'Choose another backend.',
+    cause,
+  });
+}
+
+/** The deepest folder above all of `paths`, with its separator; ONNX Runtime reads weights from nowhere else. */
+export function commonFolder(paths: readonly string[]): string {
+  const [first = '', ...others] = paths.map((path) =>
+    path.slice(0, Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1),
+  );
+  let length = first.length;
+  for (const folder of others) {
+    let same = 0;
+    while (same < Math.min(length, folder.length) && folder[same] === first[same]) same++;
+    const shared = first.slice(0, same);
+    length = Math.max(shared.lastIndexOf('/'), shared.lastIndexOf('\\')) + 1;
+  }
+  return first.slice(0, length);
+}
