@@ -18,6 +18,9 @@ export interface LoadOptions {
   readonly onProgress?: (bytes: number, total: number) => void;
 }
 
+/** Stands for every tensor in a dry read: it has no numbers and needs no backend, and readers do nothing with a tensor but keep it. */
+const NOTHING: Tensor = Object.create(tf.Tensor.prototype) as Tensor;
+
 /** Tensors on their way at once: enough to hide a disk or a network behind the conversion, few enough to stay small. */
 const IN_FLIGHT = 4;
 
@@ -30,28 +33,23 @@ export function dryRead(checkpoint: Checkpoint, read: (scope: Scope) => unknown)
   const requests = new Map<string, TensorRequest>();
   const known = new Set<string>();
   const names = [...checkpoint.tensors.keys()];
-  const nothing = tf.scalar(0);
-  try {
-    read(
-      checkpointScope(checkpoint.name, names, known, (name, path, shape, permute) => {
-        const ref = checkpoint.tensors.get(name);
-        if (!ref) throw missingTensor(path, shape, checkpoint);
-        if (requests.has(name)) throw new Error(`${path} is read twice`);
-        if (withoutTrailingOnes(ref.shape).join() !== withoutTrailingOnes(shape).join()) {
-          throw new TextualInversionError('WEIGHT_SHAPE', {
-            where: path,
-            expected: `[${shape.join(', ')}]`,
-            found: `[${ref.shape.join(', ')}] in ${ref.source.name}`,
-            fix: 'The configuration and the weights belong to different models.',
-          });
-        }
-        requests.set(name, { ref, placement: { shape, permute } });
-        return nothing;
-      }),
-    );
-  } finally {
-    nothing.dispose();
-  }
+  read(
+    checkpointScope(checkpoint.name, names, known, (name, path, shape, permute) => {
+      const ref = checkpoint.tensors.get(name);
+      if (!ref) throw missingTensor(path, shape, checkpoint);
+      if (requests.has(name)) throw new Error(`${path} is read twice`);
+      if (withoutTrailingOnes(ref.shape).join() !== withoutTrailingOnes(shape).join()) {
+        throw new TextualInversionError('WEIGHT_SHAPE', {
+          where: path,
+          expected: `[${shape.join(', ')}]`,
+          found: `[${ref.shape.join(', ')}] in ${ref.source.name}`,
+          fix: 'The configuration and the weights belong to different models.',
+        });
+      }
+      requests.set(name, { ref, placement: { shape, permute } });
+      return NOTHING;
+    }),
+  );
   const unread = names.filter((name) => !requests.has(name) && !known.has(name));
   if (unread.length > 0) {
     throw new TextualInversionError('WEIGHT_UNREAD', {

@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, sep } from 'node:path';
+import { type ByteSource, type FileTree, TextualInversionError } from '@textual-inversion/core';
+
+/** Opens a file for ranged reads; `undefined` when there is none. Links are followed, so that an engine may map the real file. */
+export async function openFile(path: string, name = path): Promise<ByteSource | undefined> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info?.isFile()) return undefined;
+  return {
+    name,
+    path: await realpath(path),
+    size: info.size,
+    version: `${info.size}-${info.mtimeMs}`,
+    async read(offset, length) {
+      const file = await open(path, 'r');
+      try {
+        const bytes = new Uint8Array(length);
+        for (let done = 0; done < length; ) {
+          const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+          if (bytesRead === 0) {
+            throw new TextualInversionError('WEIGHT_FORMAT', {
+              where: name,
+              expected: `${length} bytes from ${offset}`,
+              found: `the end of the file after ${done}`,
+            });
+          }
+          done += bytesRead;
+        }
+        return bytes;
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+/** A folder as core sees it. @throws MODEL_MISSING_FILE when it is none */
+export async function openFolder(folder: string): Promise<FileTree> {
+  const info = await stat(folder).catch(() => undefined);
+  if (!info?.isDirectory()) {
+    throw new TextualInversionError('MODEL_MISSING_FILE', {
+      where: folder,
+      expected: 'the folder of a model in the diffusers layout',
+      found: info ? 'a file' : 'nothing',
+      fix: 'Give a folder with a model_index.json, or "tiny".',
+    });
+  }
+  return {
+    name: folder,
+    list: async () => {
+      const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+      return entries
+        .filter((entry) => !entry.isDirectory())
+        .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)).replaceAll(sep, '/'));
+    },
+    open: (path) => openFile(join(folder, path), path),
+  };
+}
+
+export interface WriteOptions {
+  /** Replaces a file that is there. @defaultValue false */
+  readonly overwrite?: boolean;
+}
+
+/**
+ * Writes a file whole or not at all: to a temporary name beside it, then renamed.
+ * @throws OUTPUT_EXISTS, OUTPUT_FAILED (no room, no permission); nothing is left behind.
+ */
+export async function writeFileSafely(
+  path: string,
+  bytes: Uint8Array | string,
+  { overwrite = false }: WriteOptions = {},
+): Promise<void> {
+  if (!overwrite) refuseExisting(path);
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw new TextualInversionError('OUTPUT_FAILED', {
+      where: path,
+      expected: 'to write the file',
+      found: cause instanceof Error ? cause.message : String(cause),
+      fix: 'Nothing was changed. Make room, or choose another place.',
+      cause,
+    });
+  }
+}
+
+/** @throws OUTPUT_EXISTS */
+export function refuseExisting(path: string): void {
+  if (!existsSync(path)) return;
+  throw new TextualInversionError('OUTPUT_EXISTS', {
+    where: path,
+    expected: 'a new file',
+    found: 'one that is there already',
+    fix: 'Choose another name, or ask for it to be overwritten.',
+  });
+}

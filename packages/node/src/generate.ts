@@ -1,0 +1,53 @@
+import {
+  type GenerateOptions as CoreOptions,
+  generate as draw,
+  type Generated,
+  type GenerateSettings,
+  type Picture,
+} from '@textual-inversion/core';
+import { type WriteOptions, writeFileSafely } from './files.js';
+import type { LoadedModel } from './models.js';
+import { codec, enlarge } from './pictures.js';
+import { parametersText } from './settings.js';
+
+export interface GenerateOptions extends CoreOptions {
+  readonly model: LoadedModel;
+  /** Told once each, such as that a prompt was cut. @defaultValue printed as process warnings */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** A drawn picture. */
+export interface GeneratedPicture {
+  readonly pixels: Picture;
+  /** What it was drawn with; its place among the pictures of one seed is `index`. */
+  readonly settings: GenerateSettings & { readonly index: number };
+  /**
+   * Writes a PNG with the settings in its text, as A1111 writes them.
+   * @param options.scale - Every pixel becomes a square of this many, with hard edges. @defaultValue 1
+   * @throws OUTPUT_EXISTS, OUTPUT_FAILED
+   */
+  save(path: string, options?: WriteOptions & { scale?: number }): Promise<void>;
+}
+
+/**
+ * Draws pictures from a prompt, with learned words in it.
+ * @throws OPTION_INVALID, SIZE_INVALID, CONCEPT_WIDTH, PROMPT_TOO_LONG, ABORTED
+ */
+export async function generate({ model, onWarning = warn, ...options }: GenerateOptions): Promise<GeneratedPicture[]> {
+  const { pictures, settings, warnings }: Generated = await draw(model, options);
+  for (const warning of warnings) onWarning(warning);
+  return pictures.map((pixels, index) => ({
+    pixels,
+    settings: { ...settings, index },
+    save: async (path, { scale = 1, ...write } = {}) => {
+      const png = await codec.encodePng(scale === 1 ? pixels : enlarge(pixels, scale), {
+        parameters: parametersText(settings),
+      });
+      await writeFileSafely(path, png, write);
+    },
+  }));
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'TextualInversionWarning');
+}

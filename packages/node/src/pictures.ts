@@ -1,0 +1,126 @@
+import { readdir, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { type ImageCodec, type Picture, TextualInversionError } from '@textual-inversion/core';
+import { encode } from 'fast-png';
+import ndarray from 'ndarray';
+import sharp from 'sharp';
+import { openFile } from './files.js';
+
+/** Formats that are read, by the extensions of their files. */
+export const PICTURE_EXTENSIONS = ['.png', '.jpg', '.jpeg', '.webp', '.avif', '.tif', '.tiff', '.gif'];
+/** More pixels than any camera has; refused before anything is decoded. */
+const MAX_PIXELS = 100_000_000;
+
+/** Pictures through libvips. */
+export const codec: ImageCodec = {
+  async decode(bytes, name) {
+    const wrong = (
+      code: 'IMAGE_FORMAT' | 'IMAGE_CORRUPT' | 'IMAGE_TOO_LARGE',
+      expected: string,
+      found: string,
+      cause?: unknown,
+    ) => new TextualInversionError(code, { where: name, expected, found, cause });
+    const image = sharp(bytes, { limitInputPixels: false, failOn: 'truncated', animated: false });
+    const info = await image.metadata().catch((cause: unknown) => {
+      throw wrong('IMAGE_FORMAT', 'a picture (PNG, JPEG, WebP, AVIF, TIFF or GIF)', 'something else', cause);
+    });
+    const { width = 0, height = 0, pages = 1, format } = info;
+    if (width * height > MAX_PIXELS)
+      throw wrong('IMAGE_TOO_LARGE', `at most ${MAX_PIXELS / 1e6} million pixels`, `${width} x ${height}`);
+    if (pages > 1) throw wrong('IMAGE_FORMAT', 'a still picture', `${format} with ${pages} frames`);
+    try {
+      const upright = image.rotate().toColourspace('srgb');
+      const { data, info: raw } = await (info.hasAlpha ? upright.ensureAlpha() : upright.removeAlpha())
+        .raw({ depth: 'uchar' })
+        .toBuffer({ resolveWithObject: true });
+      return ndarray(new Uint8Array(data), [raw.height, raw.width, raw.channels]);
+    } catch (cause) {
+      throw wrong('IMAGE_CORRUPT', 'a whole picture', 'a damaged one', cause);
+    }
+  },
+  async encodePng(picture, text) {
+    const [height = 0, width = 0, channels = 3] = picture.shape;
+    return encode({
+      width,
+      height,
+      channels,
+      depth: 8,
+      data: contiguous(picture),
+      text: text && mapValues(text, latin1),
+    });
+  },
+  async resize(picture, height, width) {
+    const [fromHeight = 0, fromWidth = 0, channels = 3] = picture.shape;
+    const raw = { width: fromWidth, height: fromHeight, channels: channels === 4 ? 4 : 3 } as const;
+    const data = await sharp(contiguous(picture), { raw })
+      .resize(width, height, { fit: 'fill', kernel: 'lanczos3' })
+      .raw()
+      .toBuffer();
+    return ndarray(new Uint8Array(data), [height, width, channels]);
+  },
+};
+
+/** Reads and decodes a picture. @throws IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE, IMAGE_NONE */
+export async function readPicture(path: string): Promise<Picture> {
+  const file = await openFile(path);
+  if (!file)
+    throw new TextualInversionError('IMAGE_NONE', { where: path, expected: 'a picture', found: 'no such file' });
+  return codec.decode(await file.read(0, file.size), path);
+}
+
+/** The pictures of a folder, in the order of their names. @throws IMAGE_NONE */
+export async function listPictures(folder: string): Promise<string[]> {
+  const info = await stat(folder).catch(() => undefined);
+  const names = info?.isDirectory() ? await readdir(folder) : [];
+  const pictures = names.filter(
+    (name) => PICTURE_EXTENSIONS.includes(extname(name).toLowerCase()) && !name.startsWith('.'),
+  );
+  if (pictures.length === 0) {
+    throw new TextualInversionError('IMAGE_NONE', {
+      where: folder,
+      expected: `a folder with pictures (${PICTURE_EXTENSIONS.join(', ')})`,
+      found: info ? (info.isDirectory() ? 'one without' : 'a file') : 'nothing',
+    });
+  }
+  return pictures.toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => join(folder, name));
+}
+
+/** Every pixel becomes a square of `factor` pixels with hard edges: how pixel art wants to be shown. */
+export function enlarge(picture: Picture, factor: number): Picture {
+  const [height = 0, width = 0, channels = 3] = picture.shape;
+  const data = new Uint8Array(height * width * channels * factor * factor);
+  let at = 0;
+  for (let y = 0; y < height * factor; y++)
+    for (let x = 0; x < width * factor; x++)
+      for (let c = 0; c < channels; c++) data[at++] = picture.get(Math.floor(y / factor), Math.floor(x / factor), c);
+  return ndarray(data, [height * factor, width * factor, channels]);
+}
+
+/** Row-major pixels without gaps. */
+function contiguous(picture: Picture): Uint8Array {
+  const [height = 0, width = 0, channels = 3] = picture.shape;
+  const length = height * width * channels;
+  const [rowStride, columnStride, channelStride] = picture.stride;
+  const packed = rowStride === width * channels && columnStride === channels && channelStride === 1;
+  if (packed) return picture.data.subarray(picture.offset, picture.offset + length);
+  const data = new Uint8Array(length);
+  let at = 0;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) for (let c = 0; c < channels; c++) data[at++] = picture.get(y, x, c);
+  return data;
+}
+
+/** PNG's plain text chunks hold Latin-1; what does not fit is written as an escape. */
+function latin1(text: string): string {
+  return Array.from(text, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return code < 256 ? character : `\\u{${code.toString(16)}}`;
+  }).join('');
+}
+
+function mapValues(
+  record: Readonly<Record<string, string>>,
+  change: (value: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
+}
