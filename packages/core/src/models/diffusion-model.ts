@@ -8,6 +8,7 @@ import { type Autoencoder, decodeLatents, encodeMoments } from './autoencoder/mo
 import type { ClipTextConfig } from './clip-text/config.js';
 import type { EmbeddingTable } from './clip-text/embedding-table.js';
 import { encodePrompts, type PromptEncoder } from './prompt-context.js';
+import type { TrainingHints } from './training-hints.js';
 import type { UnetConfig } from './unet/config.js';
 import { denoise, type Unet } from './unet/model.js';
 
@@ -35,6 +36,8 @@ export interface DiffusionModel {
   readonly zerosForEmptyPrompt: boolean;
   /** Side of the pictures it was trained on. */
   readonly sizePx: number;
+  /** What its makers advise for teaching it words. */
+  readonly hints: TrainingHints;
   readonly functions: ModelFunctions;
   /** Frees its weights and its compiled functions. */
   dispose(): void;

@@ -6,6 +6,7 @@ import { EmbeddingTable } from '../models/clip-text/embedding-table.js';
 import { readClipTextConfig } from '../models/clip-text/foreign.js';
 import { readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
 import { createModelFunctions, type DiffusionModel, type ModelFamily } from '../models/diffusion-model.js';
+import { readHints } from '../models/training-hints.js';
 import { readUnetConfig } from '../models/unet/foreign.js';
 import { readUnet } from '../models/unet/model.js';
 import type { FileTree, Runtime } from '../platform.js';
@@ -101,6 +102,7 @@ export async function loadModel(
       scheduler: plan.scheduler,
       zerosForEmptyPrompt: plan.zerosForEmptyPrompt,
       sizePx: plan.sizePx,
+      hints: plan.hints,
       functions: createModelFunctions(runtime, { encoders: textEncoders, unet, autoencoder }),
       dispose: () => runtime.dispose(),
     };
@@ -172,6 +174,7 @@ async function planModel(tree: FileTree, options: OpenCheckpointOptions) {
     contextLayer: sdxl ? ('penultimate' as const) : ('last' as const),
     zerosForEmptyPrompt: sdxl && index['force_zeros_for_empty_prompt'] !== false,
     sizePx: unetConfig.sampleSize * autoencoderConfig.downscale,
+    hints: await readHints(tree),
   };
 }
 
