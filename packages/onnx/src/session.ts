@@ -42,7 +42,7 @@ export async function createSession(
     return await ort.InferenceSession.create(model, {
       executionProviders: [provider],
       graphOptimizationLevel: 'all',
-      intraOpNumThreads: threads,
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
       logSeverityLevel: 3,
       ...(external.length > 0 ? { externalData: external } : {}),
