@@ -46,7 +46,11 @@ export function build() {
   for (const name of ['core', 'onnx', 'node', 'web', 'textual-inversion']) {
     const folder = join(root, 'packages', name);
     if (!existsSync(join(folder, 'tsup.config.ts'))) continue;
-    const sources = Math.max(newest(join(folder, 'src')), newest(join(folder, 'tsup.config.ts')), newest(join(folder, 'package.json')));
+    const sources = Math.max(
+      newest(join(folder, 'src')),
+      newest(join(folder, 'tsup.config.ts')),
+      newest(join(folder, 'package.json')),
+    );
     if (oldest(join(folder, 'dist')) > sources) continue;
     run(`Building packages/${name}`, 'npm', ['run', '--silent', 'build', '-w', `packages/${name}`]);
   }

@@ -1,12 +1,13 @@
-import { defineConfig } from 'tsup';
+import { defineConfig, type Options } from 'tsup';
 
-export default defineConfig({
-  entry: ['src/index.ts', 'src/cli.ts'],
-  format: ['esm', 'cjs'],
-  dts: { entry: 'src/index.ts' },
-  clean: true,
+const common: Options = {
   target: 'es2022',
   sourcemap: true,
-  shims: true, // import.meta.url in CommonJS
+  external: ['onnxruntime-node'], // optional, with a native binary beside it
   noExternal: ['fast-png'], // an ES module alone, which CommonJS in Node 20.9 cannot require
-});
+};
+
+export default defineConfig([
+  { ...common, entry: ['src/index.ts'], format: ['esm', 'cjs'], dts: true, clean: true, shims: true },
+  { ...common, entry: ['src/cli.ts'], format: ['esm'] },
+]);

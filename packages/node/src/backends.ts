@@ -96,7 +96,7 @@ export async function createBackend(name = 'auto', options: EngineOptions = {}):
   const refused: string[] = [];
   for (const backend of BACKENDS.filter(({ automatic }) => automatic)) {
     try {
-      const runtime = await start(backend, options);
+      const runtime = await backend.create(options);
       const because = refused.length ? `; before it: ${refused.join('; ')}` : '';
       return { name: backend.name, reason: `the fastest that works here: ${backend.what}${because}`, runtime };
     } catch (error) {
@@ -116,7 +116,7 @@ export async function probeBackends(): Promise<{ name: string; what: string; wor
   for (const backend of BACKENDS) {
     const { name, what } = backend;
     try {
-      (await start(backend, {})).dispose();
+      (await backend.create({})).dispose();
       found.push({ name, what, works: true });
     } catch (error) {
       found.push({

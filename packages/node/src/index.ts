@@ -6,3 +6,5 @@ export { type GeneratedPicture, type GenerateOptions, generate } from './generat
 export { type InvertOptions, invert } from './invert.js';
 export { inspectModel, type LoadedModel, type LoadModelOptions, loadModel, TINY } from './models.js';
 export { codec, enlarge, listPictures, PICTURE_EXTENSIONS, readPicture } from './pictures.js';
+export { grid } from './report/grid.js';
+export { type TrainingFolder, type TrainingFolderOptions, trainIntoFolder } from './report/training-folder.js';

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { GENERATE_DEFAULTS, SAMPLERS, type SamplerName } from '@textual-inversion/core';
+import { Command } from 'commander';
+import { loadConcept } from '../concepts.js';
+import { refuseExisting } from '../files.js';
+import { generate } from '../generate.js';
+import { interruptSignal } from './interrupt.js';
+import { decimal, type EngineFlags, openModel, whole, withEngine } from './options.js';
+import { startProgress } from './progress.js';
+
+interface GenerateFlags extends EngineFlags {
+  readonly concept: readonly string[];
+  readonly prompt: string;
+  readonly negative?: string;
+  readonly steps?: number;
+  readonly guidance?: number;
+  readonly sampler?: SamplerName;
+  readonly seed?: number;
+  readonly count?: number;
+  readonly width?: number;
+  readonly height?: number;
+  readonly scale: number;
+  readonly out: string;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+const D = GENERATE_DEFAULTS;
+
+export function generateCommand(): Command {
+  return withEngine(new Command('generate'))
+    .description('draw pictures from a prompt, with learned words in it')
+    .requiredOption('--prompt <text>', 'what to draw')
+    .option('--concept <file...>', 'concepts whose words the prompt may hold', [])
+    .option('--negative <text>', 'what not to draw')
+    .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`))
+    .addOption(decimal('--guidance <x>', `how strongly the prompt counts (default: ${D.guidanceScale})`))
+    .option('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`)
+    .addOption(whole('--seed <n>', `(default: ${D.seed})`))
+    .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`))
+    .addOption(whole('--width <px>', '(default: what the model was trained on)'))
+    .addOption(whole('--height <px>', '(default: what the model was trained on)'))
+    .addOption(whole('--scale <n>', 'enlarge every pixel, with hard edges').default(1))
+    .option('--out <folder>', 'where the pictures go', 'out')
+    .option('--overwrite', 'replace pictures that are there')
+    .option('--json', 'print the outcome as JSON')
+    .action(run);
+}
+
+async function run(flags: GenerateFlags): Promise<void> {
+  const count = flags.count ?? D.count;
+  const seed = flags.seed ?? D.seed;
+  const paths = Array.from({ length: Math.max(0, count) }, (_, i) =>
+    join(flags.out, `${slug(flags.prompt)}-${seed}${count > 1 ? `-${i + 1}` : ''}.png`),
+  );
+  if (!flags.overwrite) for (const path of paths) refuseExisting(path);
+  const concepts = await Promise.all(flags.concept.map((path) => loadConcept(path)));
+  const model = await openModel(flags, flags.json ?? false);
+  const signal = interruptSignal(() => process.stderr.write('\nStopping.\n'));
+  const progress = flags.json ? undefined : startProgress('Drawing', flags.steps ?? D.steps);
+  try {
+    const pictures = await generate({
+      model,
+      concepts,
+      prompt: flags.prompt,
+      negativePrompt: flags.negative,
+      steps: flags.steps,
+      guidanceScale: flags.guidance,
+      sampler: flags.sampler,
+      seed,
+      count,
+      widthPx: flags.width,
+      heightPx: flags.height,
+      signal,
+      onStep: (step) => progress?.update(step),
+      onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+    });
+    for (const [i, picture] of pictures.entries())
+      await picture.save(paths[i] ?? '', { overwrite: flags.overwrite, scale: flags.scale });
+    progress?.stop();
+    if (flags.json) console.log(JSON.stringify({ pictures: paths, settings: pictures[0]?.settings }));
+    else console.log(paths.join('\n'));
+  } finally {
+    progress?.stop();
+    model.dispose();
+  }
+}
+
+function slug(prompt: string): string {
+  return (
+    prompt
+      .replace(/[^\p{L}\p{N}]+/gu, '-')
+      .replace(/^-|-$/g, '')
+      .slice(0, 60) || 'picture'
+  );
+}

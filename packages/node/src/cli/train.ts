@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import {
+  INVERT_DEFAULTS,
+  type Initializer,
+  LEARNING_RATE_SHAPES,
+  type LearningRateShape,
+  PROPERTIES,
+  type Property,
+  TextualInversionError,
+} from '@textual-inversion/core';
+import { Command, Option } from 'commander';
+import { loadConcept } from '../concepts.js';
+import { fileName, trainIntoFolder } from '../report/training-folder.js';
+import { interruptSignal } from './interrupt.js';
+import { decimal, type EngineFlags, openModel, whole, withEngine } from './options.js';
+import { startProgress } from './progress.js';
+
+interface TrainFlags extends EngineFlags {
+  readonly images: string;
+  readonly token: string;
+  readonly init: string;
+  readonly vectors?: number;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly accumulate?: number;
+  readonly lr?: number;
+  readonly scaleLr?: boolean;
+  readonly lrShape?: LearningRateShape;
+  readonly warmup?: number;
+  readonly seed?: number;
+  readonly property?: Property;
+  readonly captions?: string;
+  readonly crop?: 'center' | 'random';
+  readonly flip?: boolean;
+  readonly minSnr?: number;
+  readonly previewEvery: number;
+  readonly checkpointEvery?: number;
+  readonly out?: string;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+const D = INVERT_DEFAULTS;
+/** "(default: …)" of options that a model's own hints come before. */
+const hinted = (value: unknown) => `(default: the model's own advice, else ${String(value)})`;
+
+export function trainCommand(): Command {
+  return withEngine(new Command('train'))
+    .description('learn a new word from three to five pictures')
+    .requiredOption('--images <folder>', 'the pictures')
+    .requiredOption('--token <word>', 'the new word, such as "<my-cat>"')
+    .requiredOption('--init <word>', 'a word that says roughly what it is, the file of a concept, or "random"')
+    .addOption(whole('--vectors <n>', 'rows to learn (default: 1, or as many as --init has)'))
+    .addOption(whole('--steps <n>', `optimiser steps ${hinted(D.steps)}`))
+    .addOption(whole('--batch <n>', `pictures per step ${hinted(D.batchSize)}`))
+    .addOption(whole('--accumulate <n>', `batches per step (default: ${D.gradientAccumulation})`))
+    .addOption(decimal('--lr <x>', `learning rate ${hinted(D.learningRate)}`))
+    .option('--scale-lr', 'multiply the learning rate by the pictures per step, as the paper does')
+    .addOption(
+      new Option('--lr-shape <name>', `how the learning rate goes (default: ${D.learningRateShape})`).choices(
+        LEARNING_RATE_SHAPES,
+      ),
+    )
+    .addOption(whole('--warmup <n>', `steps over which the learning rate rises (default: ${D.warmupSteps})`))
+    .addOption(whole('--seed <n>', `(default: ${D.seed})`))
+    .addOption(new Option('--property <kind>', `what the pictures share (default: ${D.property})`).choices(PROPERTIES))
+    .option('--captions <folder>', 'a text file per picture, named like it, that holds the word')
+    .addOption(
+      new Option('--crop <which>', `square of a picture that is none (default: ${D.crop})`).choices([
+        'center',
+        'random',
+      ]),
+    )
+    .option('--flip', 'also learn from the mirrored pictures')
+    .addOption(decimal('--min-snr <gamma>', `weigh timesteps by min-SNR; 0 for not (default: ${D.minSnrGamma})`))
+    .addOption(whole('--preview-every <n>', 'steps between preview pictures; 0 for the last alone').default(100))
+    .addOption(
+      whole(
+        '--checkpoint-every <n>',
+        `steps between checkpoints; 0 for the last alone (default: ${D.checkpointEverySteps})`,
+      ),
+    )
+    .option('--out <folder>', 'where everything goes (default: out/<word>)')
+    .option('--resume', 'go on from the newest checkpoint in --out')
+    .option('--overwrite', 'replace what is in --out')
+    .option('--json', 'print the outcome as JSON')
+    .action(train);
+}
+
+async function train(flags: TrainFlags): Promise<void> {
+  const folder = flags.out ?? join('out', fileName(flags.token));
+  const initializer = await readInitializer(flags.init);
+  const model = await openModel(flags, flags.json ?? false);
+  if (!flags.json) process.stderr.write(`Backend: ${model.backend.name}, ${model.backend.reason}\n`);
+  const signal = interruptSignal(() =>
+    process.stderr.write('\nStopping after this step; press Ctrl-C again to leave at once.\n'),
+  );
+  const steps = flags.steps ?? model.hints.steps ?? D.steps;
+  const progress = flags.json ? undefined : startProgress('Learning', steps);
+  let done = 0;
+  try {
+    const paths = await trainIntoFolder({
+      model,
+      folder,
+      images: flags.images,
+      token: flags.token,
+      initializer,
+      vectors: flags.vectors,
+      steps: flags.steps,
+      batchSize: flags.batch,
+      gradientAccumulation: flags.accumulate,
+      learningRate: flags.lr,
+      scaleLearningRate: flags.scaleLr,
+      learningRateShape: flags.lrShape,
+      warmupSteps: flags.warmup,
+      seed: flags.seed,
+      property: flags.property,
+      captions: flags.captions,
+      crop: flags.crop,
+      flip: flags.flip,
+      minSnrGamma: flags.minSnr,
+      previewEverySteps: flags.previewEvery,
+      checkpointEverySteps: flags.checkpointEvery,
+      goOn: flags.resume,
+      overwrite: flags.overwrite,
+      signal,
+      onStep: ({ step, loss, seconds }) => {
+        done = step;
+        progress?.update(step, `loss ${loss.toFixed(4)}, ${seconds.toFixed(2)} s a step`);
+      },
+      onWarning: (message) => process.stderr.write(`\nwarning: ${message}\n`),
+    });
+    progress?.stop();
+    if (flags.json) console.log(JSON.stringify({ ...paths, steps, backend: model.backend.name }));
+    else console.log(`\nConcept   ${paths.concept}\nPreview   ${paths.preview}\nReport    ${paths.report}`);
+  } catch (error) {
+    progress?.stop();
+    if (error instanceof TextualInversionError && error.code === 'ABORTED') {
+      process.stderr.write(`\nStopped after step ${done}. Go on with the same command and --resume.\n`);
+    }
+    throw error;
+  } finally {
+    model.dispose();
+  }
+}
+
+/** A word, `random`, or the file of a concept. */
+async function readInitializer(text: string): Promise<Initializer> {
+  if (text === 'random') return { random: true };
+  return /\.(safetensors|pt|bin)$/.test(text) ? loadConcept(text) : text;
+}
