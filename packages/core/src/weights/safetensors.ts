@@ -5,6 +5,7 @@ import { BYTES } from './half.js';
 /** What safetensors' own library accepts as a header. */
 const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
+const METADATA = '__metadata__';
 
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorRef>;
@@ -39,7 +40,7 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
   const tensors = new Map<string, TensorRef>();
   const start = PREFIX_BYTES + length;
   for (const [name, entry] of Object.entries(header)) {
-    if (name === '__metadata__') {
+    if (name === METADATA) {
       for (const [key, value] of Object.entries(asObject(entry) ?? {})) metadata[key] = String(value);
       continue;
     }
@@ -54,29 +55,41 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
       throw wrong(`${name} to be ${bytes} bytes of the file`, `bytes ${from} to ${to} of ${source.size - start}`);
     tensors.set(name, { name, dtype, shape, source, offset: start + from, length: bytes });
   }
-  const ordered = [...tensors.values()].toSorted((a, b) => a.offset - b.offset);
-  ordered.forEach((tensor, i) => {
-    const next = ordered[i + 1];
-    if (next && tensor.offset + tensor.length > next.offset)
-      throw wrong('tensors beside each other', `${tensor.name} reaching into ${next.name}`);
-  });
+  // The format leaves no byte unused: a hole hides something, a shorter end means that the file was cut.
+  let end = start;
+  for (const { name, offset, length } of [...tensors.values()].toSorted(
+    (a, b) => a.offset - b.offset || a.length - b.length,
+  )) {
+    if (offset !== end) throw wrong(`${name} to begin at byte ${end}`, `byte ${offset}`);
+    end += length;
+  }
+  if (end !== source.size) throw wrong(`a file of ${end} bytes`, `${source.size}`);
   return { tensors, metadata };
 }
 
-/** Writes float32 tensors, sorted by name as safetensors' own library does, with the numbers aligned to 8 bytes. */
+/**
+ * Writes float32 tensors, sorted by name, with the numbers aligned to 8 bytes. The same tensors give the same bytes.
+ * @throws OPTION_INVALID when a tensor is called `__metadata__`
+ */
 export function writeSafetensors(
-  tensors: Readonly<Record<string, HostTensor>>,
+  tensors: Readonly<Record<string, HostTensor>> | ReadonlyMap<string, HostTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
-  const entries = Object.entries(tensors).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const given = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const entries = given.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const header: [string, unknown][] = Object.keys(metadata).length > 0 ? [[METADATA, metadata]] : [];
   let offset = 0;
   for (const [name, { data, shape }] of entries) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + data.byteLength] };
+    if (name === METADATA)
+      throw new TextualInversionError('OPTION_INVALID', {
+        where: 'the name of a tensor',
+        expected: 'any other',
+        found: `${METADATA}, which safetensors keeps for itself`,
+      });
+    header.push([name, { dtype: 'F32', shape, data_offsets: [offset, offset + data.byteLength] }]);
     offset += data.byteLength;
   }
-  const text = new TextEncoder().encode(JSON.stringify(header));
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const headerBytes = Math.ceil(text.length / 8) * 8;
   const bytes = new Uint8Array(PREFIX_BYTES + headerBytes + offset);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true);

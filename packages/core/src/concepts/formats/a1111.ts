@@ -10,15 +10,15 @@ export const a1111: ConceptFormat = {
     const parameters = file.get('string_to_param');
     if (!(parameters instanceof Map)) return undefined;
     const [[key, value] = []] = parameters;
-    const rows = asRows(value);
+    const rows = parameters.size === 1 ? asRows(value) : undefined;
     if (!rows) return undefined;
     const [name, step, model] = [file.get('name'), file.get('step'), file.get('sd_checkpoint_name')];
     return {
       token: typeof name === 'string' ? name : key === '*' ? undefined : key,
       rows: [rows],
       info: {
-        steps: typeof step === 'number' ? step : undefined,
-        model: typeof model === 'string' ? model : undefined,
+        ...(typeof step === 'number' ? { steps: step } : {}),
+        ...(typeof model === 'string' ? { model } : {}),
       },
     };
   },

@@ -1,13 +1,13 @@
 import { TextualInversionError } from '../../errors.js';
 import { oneOf } from '../../options.js';
 import type { ByteSource, HostTensor } from '../../platform.js';
-import { toFloat32 } from '../../weights/half.js';
-import { readSafetensors, writeSafetensors } from '../../weights/safetensors.js';
-import { readTorchFile, type TorchValue, writeTorchFile } from '../../weights/torch-file.js';
+import { writeSafetensors } from '../../weights/safetensors.js';
+import { writeTorchFile } from '../../weights/torch-write.js';
 import { type Concept, vectorsOf } from '../concept.js';
 import { a1111, compvis } from './a1111.js';
+import { readContents } from './contents.js';
 import { diffusers, diffusersBin } from './diffusers.js';
-import type { ConceptFile, ConceptFormat } from './format.js';
+import { asRows, type ConceptFormat } from './format.js';
 import { kohya, oneTrainer } from './kohya.js';
 import { sdxl } from './sdxl.js';
 
@@ -29,8 +29,6 @@ export const CONCEPT_FORMATS: readonly { name: string; tools: string; extension:
       : [],
   );
 
-/** Files of concepts are kilobytes; a checkpoint given by mistake is refused before it is read. */
-const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_VECTORS = 1024;
 
 /**
@@ -46,30 +44,29 @@ export async function readConcept(source: ByteSource, token?: string): Promise<{
       found,
       cause,
     });
-  if (source.size > MAX_FILE_BYTES) throw wrong(`a file of ${Math.round(source.size / 2 ** 20)} MiB`);
-  const file = await readContents(source, wrong);
+  const contents = await readContents(source, wrong);
   for (const { name, read } of FORMATS) {
-    const found = read(file);
+    const found = read(contents.file);
     if (!found) continue;
     const concept: Concept = {
-      token: found.token ?? token ?? tokenOf(source.name),
+      token: found.token ?? contents.token ?? token ?? tokenOf(source.name),
       rows: found.rows,
-      info: found.info ?? {},
+      info: { ...contents.info, ...found.info },
     };
-    const vectors = vectorsOf(concept);
-    const widths = concept.rows.map(({ shape }) => shape[1] ?? 0);
-    if (
-      vectors < 1 ||
-      vectors > MAX_VECTORS ||
-      widths.includes(0) ||
-      concept.rows.some(({ shape }) => shape[0] !== vectors)
-    )
-      throw wrong(`rows of shape ${concept.rows.map(({ shape }) => `[${shape.join(', ')}]`).join(' and ')}`);
-    if (concept.rows.some(({ data }) => data.some((value) => !Number.isFinite(value))))
-      throw wrong('numbers that are not finite');
-    return { concept, format: name };
+    checkRows(concept.rows, wrong);
+    return { concept, format: name === 'diffusers' && contents.container === 'torch' ? diffusersBin.name : name };
   }
-  throw wrong(`${file.size} entries: ${[...file.keys()].slice(0, 4).join(', ')}`);
+  const keys = [...contents.file.keys()];
+  throw wrong(`${keys.length} entries: ${keys.slice(0, 4).join(', ')}${keys.length > 4 ? ', …' : ''}`);
+}
+
+function checkRows(rows: readonly HostTensor[], wrong: (found: string) => Error): void {
+  const [vectors = 0] = rows[0]?.shape ?? [];
+  const usual = ({ shape: [count, width = 0] }: HostTensor) => count === vectors && width > 0;
+  if (vectors < 1 || vectors > MAX_VECTORS || !rows.every(usual))
+    throw wrong(`rows of shape ${rows.map(({ shape }) => `[${shape.join(', ')}]`).join(' and ')}`);
+  if (rows.some(({ data }) => data.some((value) => !Number.isFinite(value))))
+    throw wrong('numbers that are not finite');
 }
 
 /**
@@ -89,20 +86,22 @@ export function writeConcept(
   const write = FORMATS.find(({ name }) => name === format)?.write;
   if (!write) throw new Error('listed as writable');
   if (write.encoders !== concept.rows.length) {
+    const others = CONCEPT_FORMATS.filter(({ encoders }) => encoders === concept.rows.length);
     throw new TextualInversionError('CONCEPT_WIDTH', {
       where: `format ${format}`,
       expected: `rows for ${write.encoders} text encoder${write.encoders === 1 ? '' : 's'}`,
       found: `rows for ${concept.rows.length}`,
-      fix: `Take ${CONCEPT_FORMATS.filter(({ encoders }) => encoders === concept.rows.length)
-        .map(({ name }) => name)
-        .join(' or ')}.`,
+      fix: `Take ${others.map(({ name }) => name).join(' or ')}.`,
     });
   }
   const file = write.toFile(concept);
   if (write.container === 'torch') return writeTorchFile(file);
-  const tensors = [...file].filter((entry): entry is [string, HostTensor] => isTensor(entry[1]));
+  const tensors = [...file].flatMap(([name, value]): [string, HostTensor][] => {
+    const rows = asRows(value);
+    return rows ? [[name, rows]] : [];
+  });
   const { steps, model } = concept.info;
-  return writeSafetensors(Object.fromEntries(tensors), {
+  return writeSafetensors(new Map(tensors), {
     format: 'pt',
     token: concept.token,
     ...(steps === undefined ? {} : { steps: String(steps) }),
@@ -110,36 +109,20 @@ export function writeConcept(
   });
 }
 
-async function readContents(
-  source: ByteSource,
-  wrong: (found: string, cause?: unknown) => Error,
-): Promise<ConceptFile> {
-  const start = await source.read(0, Math.min(16, source.size));
-  const looksLikeSafetensors = start.length >= 9 && start[8] === 0x7b && start.slice(5, 8).every((byte) => byte === 0);
-  if (!looksLikeSafetensors) {
-    const value = readTorchFile(await source.read(0, source.size), source.name);
-    if (value instanceof Map) return value;
-    throw wrong('a PyTorch file that holds no dictionary');
-  }
-  const { tensors, metadata } = await readSafetensors(source).catch((cause: unknown) => {
-    throw wrong(cause instanceof TextualInversionError ? cause.message : 'a damaged safetensors file', cause);
+/**
+ * Joins the two files that some trainers write for SDXL (diffusers: `learned_embeds` and `learned_embeds_2`), CLIP L's first.
+ * @throws CONCEPT_WIDTH when either holds rows for more than one encoder, or they hold different numbers of rows
+ */
+export function pairConcepts(first: Concept, second: Concept): Concept {
+  const [l, g] = [first.rows, second.rows];
+  if (l.length === 1 && g.length === 1 && vectorsOf(first) === vectorsOf(second))
+    return { ...first, rows: [...l, ...g] };
+  const shapes = ({ rows }: Concept) => rows.map(({ shape }) => `[${shape.join(', ')}]`).join(' and ');
+  throw new TextualInversionError('CONCEPT_WIDTH', {
+    where: `${first.token} and ${second.token}`,
+    expected: 'as many rows for CLIP L as for CLIP bigG',
+    found: `${shapes(first)}, ${shapes(second)}`,
   });
-  const file = new Map<string, TorchValue>();
-  for (const [name, ref] of tensors) {
-    // The checkpoints of a run hold its moments too; the rows are what counts.
-    if (metadata['format']?.startsWith('textual-inversion-checkpoint') && !name.startsWith('rows.')) continue;
-    file.set(name, { data: toFloat32(await source.read(ref.offset, ref.length), ref.dtype), shape: ref.shape });
-  }
-  const { token } = metadata;
-  const [[only, value] = []] = file;
-  // Our own files know their word, also in the formats that have no place for it.
-  if (token !== undefined && file.size === 1 && only !== undefined && value !== undefined && only !== 'emb_params')
-    return new Map([[token, value]]);
-  return file;
-}
-
-function isTensor(value: TorchValue): value is HostTensor {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map);
 }
 
 /** `cat-toy.safetensors` -> `<cat-toy>` */

@@ -11,12 +11,16 @@ export const kohya: ConceptFormat = {
   write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([['emb_params', onlyRows(concept)]]) },
 };
 
-/** OneTrainer spells the same thing differently. Its readers take kohya's, so it is only read. */
+/**
+ * OneTrainer spells the same thing differently, and reads no other spelling. It can also train what the text encoder puts out
+ * (`emp_params_out`); such a file is more than a word, and not read.
+ */
 export const oneTrainer: ConceptFormat = {
   name: 'onetrainer',
-  tools: 'OneTrainer',
+  tools: 'OneTrainer, A1111, ComfyUI, InvokeAI',
   read(file) {
-    const rows = asRows(file.get('emp_params'));
+    const rows = file.size === 1 ? asRows(file.get('emp_params')) : undefined;
     return rows && { rows: [rows] };
   },
+  write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([['emp_params', onlyRows(concept)]]) },
 };
