@@ -1,0 +1,153 @@
+import { EmbeddingTable } from '../models/clip-text/embedding-table.js';
+import { readClipTextConfig } from '../models/clip-text/foreign.js';
+import { encodeText, readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
+import { readClipVisionConfig } from '../models/clip-vision/foreign.js';
+import { encodeImage, readClipVision } from '../models/clip-vision/model.js';
+import { input, output, toChannelsLast } from '../models/diffusion-model.js';
+import { ForeignConfig } from '../models/foreign-config.js';
+import { preparePrompts } from '../models/prompt-inputs.js';
+import type { FileTree, HostTensor, ImageCodec, Picture, Runtime } from '../platform.js';
+import { Generator } from '../random.js';
+import { loadTokenizer } from '../tokenizers/clip-bpe.js';
+import { DATASET_DEFAULTS, prepareDataset } from '../training/dataset.js';
+import { openCheckpoint, readJson } from '../weights/checkpoint.js';
+import { load } from '../weights/load.js';
+import type { Scope } from '../weights/scope.js';
+
+/** Says how near pictures and texts are to each other. */
+export interface Clip {
+  /** Unit vectors, one per picture. */
+  embedPictures(pictures: readonly Picture[], codec: Pick<ImageCodec, 'resize'>): Promise<Float32Array[]>;
+  /** Unit vectors, one per text. */
+  embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+}
+
+/** Mean and deviation of the colours that OpenAI's CLIP was trained on. */
+const COLOURS = { mean: [0.48145466, 0.4578275, 0.40821073], deviation: [0.26862954, 0.26130258, 0.27577711] };
+
+/** Where the two halves of a CLIP are. */
+const LAYOUTS = {
+  /** A folder of transformers' `CLIPModel`, such as `clip-vit-large-patch14`. */
+  whole: { text: 'clip', vision: 'clip', tokenizer: 'clip', preprocessor: 'clip' },
+  /** Beside a diffusion model, as the embedded one has them. */
+  parts: {
+    text: 'clip_text_encoder',
+    vision: 'image_encoder',
+    tokenizer: 'tokenizer',
+    preprocessor: 'feature_extractor',
+  },
+};
+
+/**
+ * Loads a CLIP: a folder of transformers' `CLIPModel`, or a model's folder that holds `image_encoder`, `clip_text_encoder`,
+ * `feature_extractor` and `tokenizer`.
+ * @throws MODEL_MISSING_FILE, MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHT_*
+ * @see Radford et al. 2021, arXiv 2103.00020
+ */
+export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip> {
+  const whole = (await folder.open('config.json')) !== undefined;
+  const tree = whole ? inside(folder, LAYOUTS.whole.text) : folder;
+  const at = whole ? LAYOUTS.whole : LAYOUTS.parts;
+  const json = async (path: string) => [await readJson(tree, path), `${folder.name}/${path}`] as const;
+
+  const textConfig = readClipTextConfig(...(await json(`${at.text}/config.json`)));
+  const visionConfig = readClipVisionConfig(...(await json(`${at.vision}/config.json`)));
+  const colours = readColours(new ForeignConfig(...(await json(`${at.preprocessor}/preprocessor_config.json`))));
+  const tokenizer = await loadTokenizer(tree, at.tokenizer);
+  const textFile = await openCheckpoint(tree, at.text);
+  const readText = (scope: Scope) => readClipText(scope, textConfig);
+  const readVision = (scope: Scope) => readClipVision(scope, visionConfig);
+  const readBoth = (scope: Scope) => {
+    scope.ignore('logit_scale');
+    return { text: readText(scope), vision: readVision(scope) };
+  };
+  const { text, vision } = whole
+    ? await load(textFile, runtime, readBoth)
+    : {
+        text: await load(textFile, runtime, readText),
+        vision: await load(await openCheckpoint(tree, at.vision), runtime, readVision),
+      };
+  const ref = textFile.tensors.get(tokenEmbeddingName((name) => textFile.tensors.has(name)));
+  if (!ref) throw new Error('readClipText checks that the vocabulary is there');
+  const encoder = {
+    config: textConfig,
+    tokenizer: { ...tokenizer, maxLength: Math.min(tokenizer.maxLength, textConfig.positions) },
+    table: new EmbeddingTable(ref, textConfig),
+    params: text,
+    contextLayer: 'last' as const,
+  };
+  const pictureFunction = runtime.compile(
+    'clip-picture',
+    (inputs: Record<'pixels', Parameters<typeof encodeImage>[1]>) => ({
+      embedding: encodeImage(vision, toChannelsLast(inputs.pixels)).embedding,
+    }),
+  );
+  const textFunction = runtime.compile('clip-text', (inputs: Record<string, Parameters<typeof encodeText>[1]>) => ({
+    embedding: encodeText(text, input(inputs, 'embedded.0'), input(inputs, 'ends.0')).pooled,
+  }));
+  return {
+    async embedPictures(pictures, codec) {
+      const squares = await prepareDataset(pictures, codec, visionConfig.sizePx, DATASET_DEFAULTS, new Generator(0));
+      const embeddings: Float32Array[] = [];
+      for (const {
+        squares: [square],
+      } of squares) {
+        if (!square) throw new Error('every picture has its middle');
+        embeddings.push(
+          unit(output(await pictureFunction.run({ pixels: recoloured(square, colours) }), 'embedding').data),
+        );
+      }
+      return embeddings;
+    },
+    async embedTexts(texts) {
+      const embeddings: Float32Array[] = [];
+      for (const words of texts) {
+        const { inputs } = await preparePrompts([encoder], [words], []);
+        const { embedding } = await textFunction.run({
+          'embedded.0': output(inputs, 'embedded.0'),
+          'ends.0': output(inputs, 'ends.0'),
+        });
+        embeddings.push(unit(embedding.data));
+      }
+      return embeddings;
+    },
+  };
+}
+
+type Colours = typeof COLOURS;
+
+function readColours(config: ForeignConfig): Colours {
+  const three = (key: string, fallback: number[]) => {
+    const value = config.value(key) ?? fallback;
+    const fits = Array.isArray(value) && value.length === 3 && value.every((entry) => Number.isFinite(entry));
+    if (!fits) throw config.wrong(key, 'three numbers', value);
+    return value.map(Number);
+  };
+  return { mean: three('image_mean', COLOURS.mean), deviation: three('image_std', COLOURS.deviation) };
+}
+
+/** From [-1, 1] to the colours that CLIP was trained on. @param square - `[1, 3, S, S]` */
+function recoloured({ data, shape }: HostTensor, { mean, deviation }: Colours): HostTensor {
+  const plane = data.length / 3;
+  return {
+    data: data.map((value, i) => {
+      const channel = Math.floor(i / plane);
+      return ((value + 1) / 2 - (mean[channel] ?? 0)) / (deviation[channel] ?? 1);
+    }),
+    shape,
+  };
+}
+
+function unit(vector: Float32Array): Float32Array {
+  const norm = Math.hypot(...vector);
+  return vector.map((value) => value / norm);
+}
+
+/** The same files one folder deeper: parts of a model are folders, and a whole CLIP is one itself. */
+function inside(tree: FileTree, name: string): FileTree {
+  return {
+    name: tree.name,
+    list: async () => (await tree.list()).map((path) => `${name}/${path}`),
+    open: (path) => tree.open(path.slice(name.length + 1)),
+  };
+}
