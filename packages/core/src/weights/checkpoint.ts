@@ -103,12 +103,16 @@ async function shards(tree: FileTree, folder: string, index: string): Promise<st
   return names.toSorted().map((name) => `${folder}/${name}`);
 }
 
-/** Reads and parses a JSON file. @throws MODEL_MISSING_FILE, MODEL_CONFIG */
+/** What Python writes into JSON that JSON does not have, such as `"lambda_min_clipped": -Infinity` in scheduler configs. */
+const PYTHON_NUMBERS = /(:\s*)(?:-?Infinity|NaN)(?=\s*[,}])/g;
+
+/** Reads and parses a JSON file; infinities and NaN count as null. @throws MODEL_MISSING_FILE, MODEL_CONFIG */
 export async function readJson(tree: FileTree, path: string): Promise<unknown> {
   const source = await tree.open(path);
   if (!source) throw missing(tree, path, 'Is this a model in the diffusers layout?');
   try {
-    return JSON.parse(new TextDecoder().decode(await source.read(0, source.size)));
+    const text = new TextDecoder().decode(await source.read(0, source.size));
+    return JSON.parse(text.replace(PYTHON_NUMBERS, '$1null'));
   } catch (cause) {
     throw new TextualInversionError('MODEL_CONFIG', {
       where: `${tree.name}/${path}`,

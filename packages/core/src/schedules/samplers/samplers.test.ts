@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Generator } from '../../random.js';
+import { predictionTarget } from '../../training/loss.js';
 import { createNoiseSchedule, STABLE_DIFFUSION_NOISE } from '../noise.js';
-import { addNoise, PREDICTIONS, type PredictionType, scalesOf, targetOf } from '../prediction.js';
+import { PREDICTIONS, type PredictionType, scalesOf } from '../prediction.js';
 import { SPACINGS } from '../spacing.js';
 import { createSampler, SAMPLERS, type SamplerName, type SamplerOptions } from './index.js';
 
@@ -21,7 +22,7 @@ function draw(name: SamplerName, options: Partial<SamplerOptions> = {}): Float32
     const input = sampler.scaleModelInput(sample, index);
     const scales = scalesOf(alphaAt(timestep));
     const noise = input.map((x, i) => (x - scales.signal * (original[i] ?? 0)) / scales.noise);
-    sample = sampler.step(targetOf(prediction, original, noise, [scales]), index, sample, generator);
+    sample = sampler.step(predictionTarget(prediction, original, noise, alphaAt(timestep)), index, sample, generator);
   }
   return sample;
 }
@@ -85,12 +86,5 @@ describe('createSampler', () => {
   it('adds noise that it has a generator for', () => {
     const sampler = createSampler('euler-ancestral', schedule, options);
     expect(() => sampler.step(original, 0, original)).toThrow(/generator/);
-  });
-});
-
-describe('addNoise', () => {
-  it('mixes each item by its own scales', () => {
-    const mixed = addNoise(new Float32Array([1, 2]), new Float32Array([10, 20]), [scalesOf(1), scalesOf(0)]);
-    expect([...mixed]).toEqual([1, 20]);
   });
 });
