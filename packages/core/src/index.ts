@@ -1,17 +1,9 @@
 // Every public name of core, by the folder it comes from. A test holds this list.
 export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
 export { CONCEPT_FORMATS, readConcept, writeConcept } from './concepts/formats/index.js';
-export { type Clip, loadClip } from './evaluation/clip.js';
-export { EVALUATE_DEFAULTS, type Evaluation, type EvaluateOptions, evaluate } from './evaluation/evaluate.js';
 export { type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
-export { type ClipPair, type LoadClipOptions, loadClip } from './evaluation/clip-pair.js';
-export {
-  type ConceptEvaluation,
-  EVALUATE_DEFAULTS,
-  EVALUATION_PROMPTS,
-  type EvaluateOptions,
-  evaluateConcept,
-} from './evaluation/evaluate.js';
+export { type Clip, loadClip } from './evaluation/clip.js';
+export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
 export { nearest, numberIn, oneOf, withDefaults } from './options.js';

@@ -28,7 +28,12 @@ export interface EvaluateOptions
 
 export const EVALUATE_DEFAULTS = {
   prompt: 'a photo of {}',
-  edits: ['a photo of {} on the beach', 'a photo of {} on a blue background', 'a photo of two {}', 'an old photo of {}'],
+  edits: [
+    'a photo of {} on the beach',
+    'a photo of {} on a blue background',
+    'a photo of two {}',
+    'an old photo of {}',
+  ],
   count: 16,
   steps: 50,
   seed: 0,

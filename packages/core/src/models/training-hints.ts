@@ -9,12 +9,7 @@ export interface TrainingHints {
   readonly batchSize?: number;
   readonly learningRate?: number;
   /** Sentences made of words that the model knows. */
-  readonly templates?: {
-    readonly object?: readonly string[];
-    readonly style?: readonly string[];
-    /** Edits that tell how well a concept obeys. */
-    readonly evaluation?: readonly string[];
-  };
+  readonly templates?: { readonly object?: readonly string[]; readonly style?: readonly string[] };
 }
 
 export const HINTS_FILE = 'textual_inversion.json';
@@ -26,7 +21,7 @@ export async function readHints(tree: FileTree): Promise<TrainingHints> {
   const where = `${tree.name}/${HINTS_FILE}`;
   if (typeof json !== 'object' || json === null) throw wrong(where, 'an object', json);
   const { steps, batchSize, learningRate, templates } = json as Record<string, unknown>;
-  const { object, style, evaluation } = (templates ?? {}) as Record<string, unknown>;
+  const { object, style } = (templates ?? {}) as Record<string, unknown>;
   const number = (name: string, value: unknown, integer: boolean) =>
     value === undefined
       ? undefined
@@ -38,7 +33,6 @@ export async function readHints(tree: FileTree): Promise<TrainingHints> {
     templates: {
       object: sentences(`${where}: templates.object`, object),
       style: sentences(`${where}: templates.style`, style),
-      evaluation: sentences(`${where}: templates.evaluation`, evaluation),
     },
   };
 }
