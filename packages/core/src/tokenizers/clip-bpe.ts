@@ -32,16 +32,17 @@ export interface ClipTokenizer {
  * @throws MODEL_MISSING_FILE, MODEL_CONFIG
  */
 export async function loadTokenizer(tree: FileTree, folder: string): Promise<ClipTokenizer> {
-  const config = {
-    ...asObject(await json(tree, `${folder}/special_tokens_map.json`)),
-    ...asObject(await json(tree, `${folder}/tokenizer_config.json`)),
-  };
-  const definition = (await json(tree, `${folder}/tokenizer.json`)) ?? (await fromVocabAndMerges(tree, folder));
+  const config = mergeConfigs(
+    asObject(await json(tree, `${folder}/tokenizer_config.json`)),
+    asObject(await json(tree, `${folder}/special_tokens_map.json`)),
+  );
+  const definition = (await json(tree, `${folder}/tokenizer.json`)) ?? (await fromVocabAndMerges(tree, folder, config));
   const vocab = asObject(asObject(asObject(definition)?.['model'])?.['vocab']);
   if (!vocab) throw wrong(tree, `${folder}/tokenizer.json`, 'a byte-pair model with a vocabulary', 'none');
+  const tokenizer = build(tree, folder, definition, config);
   const words = new Map<number, string>();
   for (const [token, id] of Object.entries(vocab)) if (typeof id === 'number') words.set(id, token);
-  const tokenizer = new Tokenizer(definition as object, config);
+  for (const { id, content } of tokenizer.get_added_tokens_decoder().values()) words.set(id, content);
 
   const idOfToken = (token: string, role: string): number => {
     const id = vocab[token] ?? tokenizer.token_to_id(token);
@@ -55,7 +56,8 @@ export async function loadTokenizer(tree: FileTree, folder: string): Promise<Cli
   };
   const endId = idOfToken(special('eos_token', END), 'end of text');
   const length = config['model_max_length'];
-  const encode = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  // CLIP lower-cases letter by letter; JavaScript would make the last sigma of a Greek word another letter.
+  const encode = (text: string) => tokenizer.encode(text.replaceAll('Σ', 'σ'), { add_special_tokens: false }).ids;
   return {
     encode,
     startId: idOfToken(special('bos_token', START), 'start of text'),
@@ -72,8 +74,47 @@ export async function loadTokenizer(tree: FileTree, folder: string): Promise<Cli
   };
 }
 
+function build(tree: FileTree, folder: string, definition: unknown, config: Record<string, unknown>): Tokenizer {
+  try {
+    return new Tokenizer(definition as object, config);
+  } catch (cause) {
+    throw new TextualInversionError('MODEL_CONFIG', {
+      where: `${tree.name}/${folder}`,
+      expected: 'the definition of a byte-pair tokenizer',
+      found: cause instanceof Error ? cause.message : String(cause),
+      cause,
+    });
+  }
+}
+
+/**
+ * The map of special tokens overrides the configuration, unless the configuration is of the newer kind, which lists every added
+ * token. SD 2.x lives by this: its configuration names one padding, its map another, and the map is right.
+ */
+function mergeConfigs(
+  config: Record<string, unknown> = {},
+  map: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return config['added_tokens_decoder'] ? { ...map, ...config } : { ...config, ...map };
+}
+
+/** Tokens beside the vocabulary, such as words that another training saved with its model: by content, with their ids. */
+async function addedTokens(
+  tree: FileTree,
+  folder: string,
+  config: Record<string, unknown>,
+): Promise<[string, number][]> {
+  const listed = Object.entries(asObject(config['added_tokens_decoder']) ?? {}).map(
+    ([id, token]): [unknown, number] => [asObject(token)?.['content'], Number(id)],
+  );
+  const file: [unknown, unknown][] = Object.entries(asObject(await json(tree, `${folder}/added_tokens.json`)) ?? {});
+  return [...file, ...listed].filter(
+    (entry): entry is [string, number] => typeof entry[0] === 'string' && Number.isSafeInteger(entry[1]),
+  );
+}
+
 /** The same definition that transformers makes of the two old files. */
-async function fromVocabAndMerges(tree: FileTree, folder: string): Promise<unknown> {
+async function fromVocabAndMerges(tree: FileTree, folder: string, config: Record<string, unknown>): Promise<unknown> {
   const vocab = asObject(await json(tree, `${folder}/vocab.json`));
   const mergesText = await text(tree, `${folder}/merges.txt`);
   if (!vocab || mergesText === undefined) {
@@ -87,16 +128,14 @@ async function fromVocabAndMerges(tree: FileTree, folder: string): Promise<unkno
   const merges = mergesText
     .split('\n')
     .filter((line, i) => line.trim() !== '' && !(i === 0 && line.startsWith('#version')));
-  const added = [START, END].flatMap((content) => {
-    const id = vocab[content];
-    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-    return typeof id === 'number' ? [{ id, content, ...flags }] : [];
-  });
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const added = new Map<string, number>(await addedTokens(tree, folder, config));
+  for (const content of [START, END]) if (typeof vocab[content] === 'number') added.set(content, vocab[content]);
   return {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: added,
+    added_tokens: [...added].map(([content, id]) => ({ id, content, ...flags })),
     normalizer: {
       type: 'Sequence',
       normalizers: [

@@ -30,7 +30,7 @@ export interface TokenizedPrompt {
  * Turns a prompt into ids and slots. A concept's token is found in the text itself and never becomes text again, so it cannot be
  * split, lower-cased or mistaken for words. Of two tokens that begin alike, the longer wins.
  * @param concepts - A token of `vectors` rows takes that many places, one after another.
- * @throws PROMPT_TOO_LONG when cutting the prompt to `maxLength` would lose a concept
+ * @throws PROMPT_TOO_LONG when cutting the prompt to `maxLength` would lose a concept; TOKEN_EXISTS when two concepts share a token
  */
 export function tokenizePrompt(
   tokenizer: ClipTokenizer,
@@ -38,6 +38,7 @@ export function tokenizePrompt(
   concepts: readonly PlaceholderToken[] = [],
 ): TokenizedPrompt {
   const { startId, endId, padId, maxLength } = tokenizer;
+  refuseTwins(concepts);
   const ids: number[] = [startId];
   const slots: ConceptSlot[] = [];
   for (const piece of split(prompt, concepts)) {
@@ -69,6 +70,17 @@ export function tokenizePrompt(
   ids.push(endId);
   while (ids.length < maxLength) ids.push(padId);
   return { ids: Int32Array.from(ids), slots, endPosition, warnings };
+}
+
+function refuseTwins(concepts: readonly PlaceholderToken[]): void {
+  const twin = concepts.find(({ token }, i) => concepts.findIndex((other) => other.token === token) < i);
+  if (!twin) return;
+  throw new TextualInversionError('TOKEN_EXISTS', {
+    where: 'concepts',
+    expected: 'every concept to have a word of its own',
+    found: `two called ${JSON.stringify(twin.token)}`,
+    fix: 'Load one of them under another token.',
+  });
 }
 
 function split(prompt: string, concepts: readonly PlaceholderToken[]): (string | { concept: number })[] {

@@ -18,7 +18,7 @@ export interface ConceptFormat {
   /** Who reads it. */
   readonly tools: string;
   /** Reads the file, or says `undefined` when it is another format's. */
-  read(file: ConceptFile): ReadConceptFile | undefined;
+  read(this: void, file: ConceptFile): ReadConceptFile | undefined;
   /** Writes for the tools; absent where no tool asks for it. `container` says how it is kept. */
   readonly write?: {
     readonly container: 'safetensors' | 'torch';
