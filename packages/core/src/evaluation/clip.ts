@@ -4,26 +4,21 @@ import { encodeText, readClipText, tokenEmbeddingName } from '../models/clip-tex
 import { readClipVisionConfig } from '../models/clip-vision/foreign.js';
 import { encodeImage, readClipVision } from '../models/clip-vision/model.js';
 import { input, output, toChannelsLast } from '../models/diffusion-model.js';
-import { ForeignConfig } from '../models/foreign-config.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
-import type { FileTree, HostTensor, ImageCodec, Picture, Runtime } from '../platform.js';
-import { Generator } from '../random.js';
+import type { FileTree, Picture, Runtime } from '../platform.js';
 import { loadTokenizer } from '../tokenizers/clip-bpe.js';
-import { DATASET_DEFAULTS, prepareDataset } from '../training/dataset.js';
 import { openCheckpoint, readJson } from '../weights/checkpoint.js';
 import { load } from '../weights/load.js';
 import type { Scope } from '../weights/scope.js';
+import { readClipPreprocessing, toClipPixels } from './preprocess.js';
 
 /** Says how near pictures and texts are to each other. */
 export interface Clip {
   /** Unit vectors, one per picture. */
-  embedPictures(pictures: readonly Picture[], codec: Pick<ImageCodec, 'resize'>): Promise<Float32Array[]>;
+  embedPictures(pictures: readonly Picture[]): Promise<Float32Array[]>;
   /** Unit vectors, one per text. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
 }
-
-/** Mean and deviation of the colours that OpenAI's CLIP was trained on. */
-const COLOURS = { mean: [0.48145466, 0.4578275, 0.40821073], deviation: [0.26862954, 0.26130258, 0.27577711] };
 
 /** Where the two halves of a CLIP are. */
 const LAYOUTS = {
@@ -52,7 +47,7 @@ export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip
 
   const textConfig = readClipTextConfig(...(await json(`${at.text}/config.json`)));
   const visionConfig = readClipVisionConfig(...(await json(`${at.vision}/config.json`)));
-  const colours = readColours(new ForeignConfig(...(await json(`${at.preprocessor}/preprocessor_config.json`))));
+  const preprocessing = readClipPreprocessing(...(await json(`${at.preprocessor}/preprocessor_config.json`)));
   const tokenizer = await loadTokenizer(tree, at.tokenizer);
   const textFile = await openCheckpoint(tree, at.text);
   const readText = (scope: Scope) => readClipText(scope, textConfig);
@@ -86,16 +81,11 @@ export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip
     embedding: encodeText(text, input(inputs, 'embedded.0'), input(inputs, 'ends.0')).pooled,
   }));
   return {
-    async embedPictures(pictures, codec) {
-      const squares = await prepareDataset(pictures, codec, visionConfig.sizePx, DATASET_DEFAULTS, new Generator(0));
+    async embedPictures(pictures) {
       const embeddings: Float32Array[] = [];
-      for (const {
-        squares: [square],
-      } of squares) {
-        if (!square) throw new Error('every picture has its middle');
-        embeddings.push(
-          unit(output(await pictureFunction.run({ pixels: recoloured(square, colours) }), 'embedding').data),
-        );
+      for (const picture of pictures) {
+        const { embedding } = await pictureFunction.run({ pixels: toClipPixels(picture, preprocessing) });
+        embeddings.push(unit(embedding.data));
       }
       return embeddings;
     },
@@ -111,30 +101,6 @@ export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip
       }
       return embeddings;
     },
-  };
-}
-
-type Colours = typeof COLOURS;
-
-function readColours(config: ForeignConfig): Colours {
-  const three = (key: string, fallback: number[]) => {
-    const value = config.value(key) ?? fallback;
-    const fits = Array.isArray(value) && value.length === 3 && value.every((entry) => Number.isFinite(entry));
-    if (!fits) throw config.wrong(key, 'three numbers', value);
-    return value.map(Number);
-  };
-  return { mean: three('image_mean', COLOURS.mean), deviation: three('image_std', COLOURS.deviation) };
-}
-
-/** From [-1, 1] to the colours that CLIP was trained on. @param square - `[1, 3, S, S]` */
-function recoloured({ data, shape }: HostTensor, { mean, deviation }: Colours): HostTensor {
-  const plane = data.length / 3;
-  return {
-    data: data.map((value, i) => {
-      const channel = Math.floor(i / plane);
-      return ((value + 1) / 2 - (mean[channel] ?? 0)) / (deviation[channel] ?? 1);
-    }),
-    shape,
   };
 }
 

@@ -3,7 +3,7 @@ import { TextualInversionError } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
 import { numberIn, withDefaults } from '../options.js';
 import { type GenerateOptions, generate } from '../pipeline/text-to-image.js';
-import type { ImageCodec, Picture } from '../platform.js';
+import type { Picture } from '../platform.js';
 import type { Clip } from './clip.js';
 
 export interface EvaluateOptions
@@ -60,12 +60,7 @@ export interface Evaluation {
  * @throws IMAGE_NONE, OPTION_INVALID and what `generate` throws
  * @see Gal et al. 2022, arXiv 2208.01618, section 5.1
  */
-export async function evaluate(
-  model: DiffusionModel,
-  clip: Clip,
-  codec: Pick<ImageCodec, 'resize'>,
-  options: EvaluateOptions,
-): Promise<Evaluation> {
+export async function evaluate(model: DiffusionModel, clip: Clip, options: EvaluateOptions): Promise<Evaluation> {
   const { concept, pictures, caption, onProgress, ...given } = withDefaults(options, EVALUATE_DEFAULTS);
   const { prompt, edits, count, steps, seed, guidanceScale, sampler, negativePrompt, signal } = given;
   numberIn('count', count, { min: 1, integer: true });
@@ -98,9 +93,9 @@ export async function evaluate(
       drawn.push(...(await generate(model, one)).pictures);
       onProgress?.(++done, total);
     }
-    return clip.embedPictures(drawn, codec);
+    return clip.embedPictures(drawn);
   };
-  const real = await clip.embedPictures(pictures, codec);
+  const real = await clip.embedPictures(pictures);
   const own = await draw(prompt.replaceAll('{}', concept.token));
   const told = caption === undefined ? undefined : await draw(caption);
   const places: { prompt: string; textSimilarity: number }[] = [];
