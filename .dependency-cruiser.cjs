@@ -12,12 +12,25 @@ const base = ['errors', 'options', 'random', 'platform'];
 
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     onlyImports('schedules', 'schedules/', ['errors', 'options', 'random']),
     onlyImports('tokenizers', 'tokenizers/', ['errors', 'platform']),
     onlyImports('nn', 'nn/', ['tf\\.ts', 'errors', 'weights/scope']),
     onlyImports('weights-know-no-model', 'weights/', ['tf\\.ts', ...base]),
-    onlyImports('models', 'models/', ['tf\\.ts', 'nn/', 'concepts/(inject|concept)\\.ts', 'weights/', 'schedules/', 'tokenizers/', ...base]),
+    onlyImports('models', 'models/', [
+      'tf\\.ts',
+      'nn/',
+      'concepts/(inject|concept)\\.ts',
+      'weights/',
+      'schedules/',
+      'tokenizers/',
+      ...base,
+    ]),
     onlyImports('runtime', 'runtime/', ['tf\\.ts', 'weights/', 'nn/', ...base]),
     {
       name: 'nothing-imports-pipeline',

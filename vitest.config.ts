@@ -21,11 +21,19 @@ export default defineConfig({
     maxWorkers: 2,
     pool: 'forks',
     projects: [
-      { extends: true, test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'] },
+      },
       { extends: true, test: { name: 'parity', include: ['tests/parity/**/*.test.ts'] } },
+      // What Python's own libraries say of our files: needs a Python with torch, named by TI_PYTHON.
+      { extends: true, test: { name: 'python', include: ['tests/python/**/*.test.ts'], testTimeout: 300_000 } },
       { extends: true, test: { name: 'system', include: ['tests/system/**/*.test.ts'], testTimeout: 300_000 } },
       { extends: true, test: { name: 'packaging', include: ['tests/packaging/**/*.test.ts'], testTimeout: 300_000 } },
-      { extends: true, test: { name: 'browser', include: ['tests/browser/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 1 } },
+      {
+        extends: true,
+        test: { name: 'browser', include: ['tests/browser/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 1 },
+      },
     ],
   },
 });

@@ -1,6 +1,7 @@
 /**
  * `npm test`: installs and builds what is missing, then checks form, types and arrows and runs every test.
  * `npm test -- unit parity` runs those projects alone, without the checks.
+ * With TI_PYTHON set to a Python that has torch, the files we write are also read there.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,11 +9,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, install, root, run } from './setup.mjs';
 
-const projects = process.argv.slice(2);
+const asked = process.argv.slice(2);
+const everything = [
+  'unit',
+  'parity',
+  'system',
+  'packaging',
+  'browser',
+  ...(process.env['TI_PYTHON'] ? ['python'] : []),
+];
+const projects = asked.length > 0 ? asked : everything;
 install();
 build();
-if (projects.length === 0) run('Checking format, lint, types and import arrows', 'npm', ['run', '--silent', 'check']);
-if (projects.length === 0 || projects.includes('browser')) {
+if (asked.length === 0) run('Checking format, lint, types and import arrows', 'npm', ['run', '--silent', 'check']);
+if (projects.includes('browser')) {
   run('Looking for a Chromium', process.execPath, ['scripts/browser-setup.mjs']);
 }
 

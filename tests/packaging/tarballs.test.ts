@@ -19,7 +19,11 @@ beforeAll(() => {
   mkdirSync(app, { recursive: true });
   writeFileSync(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true }));
   for (const folder of packages) {
-    const packed = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', app], join(root, 'packages', folder));
+    const packed = run(
+      'npm',
+      ['pack', '--json', '--ignore-scripts', '--pack-destination', app],
+      join(root, 'packages', folder),
+    );
     const parsed = JSON.parse(packed) as { filename: string }[] | Record<string, { filename: string }>;
     const filename = Object.values(parsed)[0]?.filename ?? '';
     const tarball = join(app, filename);
@@ -39,7 +43,9 @@ describe.each(packages.filter((name) => name !== 'tiny-model'))('the tarball of 
 
   it('has right types for every way of importing it', () => {
     // The front door's browser half is for bundlers, which is the `internal-resolution-error`-free bundler mode alone.
-    expect(() => run('npx', ['attw', tarballs.get(folder) ?? '', '--format', 'ascii', '--no-emoji'], root)).not.toThrow();
+    expect(() =>
+      run('npx', ['attw', tarballs.get(folder) ?? '', '--format', 'ascii', '--no-emoji'], root),
+    ).not.toThrow();
   });
 });
 
@@ -47,7 +53,10 @@ describe('the front door', () => {
   const verbs = ['evaluate', 'generate', 'invert', 'loadConcept', 'loadModel'];
 
   it('is imported from an ES module', () => {
-    writeFileSync(join(app, 'esm.mjs'), `import * as ti from 'textual-inversion'; console.log(JSON.stringify(Object.keys(ti)));`);
+    writeFileSync(
+      join(app, 'esm.mjs'),
+      `import * as ti from 'textual-inversion'; console.log(JSON.stringify(Object.keys(ti)));`,
+    );
     const names = JSON.parse(run('node', ['esm.mjs'])) as string[];
     expect(names).toEqual(expect.arrayContaining(verbs));
   });
@@ -75,12 +84,16 @@ await invert({ model, images: ['a.png'], token: 5, initializer: 'monster' });
       const resolution = module === 'esnext' ? 'bundler' : 'nodenext';
       const options = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--types', 'node'];
       writeFileSync(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-      expect(() => run('npx', ['tsc', ...options, '--module', module, '--moduleResolution', resolution, 'example.ts'])).not.toThrow();
+      expect(() =>
+        run('npx', ['tsc', ...options, '--module', module, '--moduleResolution', resolution, 'example.ts']),
+      ).not.toThrow();
     }
   });
 
   it('runs from the command line', () => {
-    const version = (JSON.parse(readFileSync(join(root, 'packages/textual-inversion/package.json'), 'utf8')) as { version: string }).version;
+    const version = (
+      JSON.parse(readFileSync(join(root, 'packages/textual-inversion/package.json'), 'utf8')) as { version: string }
+    ).version;
     expect(run('node', ['node_modules/textual-inversion/dist/cli.js', '--version']).trim()).toBe(version);
   });
 });
