@@ -1,4 +1,5 @@
 import { TextualInversionError } from '../errors.js';
+import type { AutoencoderConfig } from '../models/autoencoder/config.js';
 import { readAutoencoderConfig } from '../models/autoencoder/foreign.js';
 import { readAutoencoder } from '../models/autoencoder/model.js';
 import type { ClipTextConfig } from '../models/clip-text/config.js';
@@ -7,6 +8,7 @@ import { readClipTextConfig } from '../models/clip-text/foreign.js';
 import { readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
 import { createModelFunctions, type DiffusionModel, type ModelFamily } from '../models/diffusion-model.js';
 import { readHints } from '../models/training-hints.js';
+import type { UnetConfig } from '../models/unet/config.js';
 import { readUnetConfig } from '../models/unet/foreign.js';
 import { readUnet } from '../models/unet/model.js';
 import type { FileTree, Runtime } from '../platform.js';
@@ -161,6 +163,7 @@ async function planModel(tree: FileTree, options: OpenCheckpointOptions) {
   const autoencoder = await plan('vae', (scope) => readAutoencoder(scope, autoencoderConfig));
   const scheduler = readSchedulerConfig(await readJson(tree, 'scheduler/scheduler_config.json'));
   const sdxl = encoderCount === 2;
+  checkFit(tree.name, encoders, unetConfig, autoencoderConfig);
   return {
     encoders,
     unetConfig,
@@ -176,6 +179,31 @@ async function planModel(tree: FileTree, options: OpenCheckpointOptions) {
     sizePx: unetConfig.sampleSize * autoencoderConfig.downscale,
     hints: await readHints(tree),
   };
+}
+
+/** Parts that are right each on their own may still belong to different models. */
+function checkFit(
+  where: string,
+  encoders: readonly { config: ClipTextConfig }[],
+  unet: UnetConfig,
+  autoencoder: AutoencoderConfig,
+): void {
+  const said = encoders.reduce((sum, { config }) => sum + config.width, 0);
+  const heard = [...unet.down, ...unet.up].find(({ transformers }) => transformers.some((layers) => layers > 0));
+  const pairs: readonly [string, number, number][] = [
+    ['latent channels of vae and unet', autoencoder.latentChannels, unet.inChannels],
+    ['channels in and out of unet', unet.inChannels, unet.outChannels],
+    ['context width of text encoders and unet', said, heard?.contextWidth ?? said],
+  ];
+  for (const [what, expected, found] of pairs) {
+    if (expected === found) continue;
+    throw new TextualInversionError('MODEL_UNSUPPORTED', {
+      where: `${where}: ${what}`,
+      expected: String(expected),
+      found: String(found),
+      fix: 'Inpainting and depth models are not supported, and parts of different models do not fit together.',
+    });
+  }
 }
 
 function embeddingTable(checkpoint: Checkpoint, config: ClipTextConfig): EmbeddingTable {

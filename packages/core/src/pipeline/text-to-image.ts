@@ -1,7 +1,8 @@
 import ndarray from 'ndarray';
 import type { Concept } from '../concepts/concept.js';
-import { TextualInversionError, throwIfAborted } from '../errors.js';
+import { throwIfAborted } from '../errors.js';
 import { type DiffusionModel, output } from '../models/diffusion-model.js';
+import { checkSize } from '../models/picture-size.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../models/unet/embeddings.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
@@ -126,15 +127,6 @@ function checkOptions(model: DiffusionModel, options: GenerateOptions): Generate
   numberIn('count', given.count, { min: 1, integer: true });
   const sampler = given.sampler === undefined ? model.scheduler.sampler : oneOf('sampler', given.sampler, SAMPLERS);
   const { downscale } = model.autoencoder.config;
-  const side = (where: string, value = model.sizePx): number => {
-    if (Number.isInteger(value) && value > 0 && value % downscale === 0) return value;
-    throw new TextualInversionError('SIZE_INVALID', {
-      where,
-      expected: `a positive multiple of ${downscale} pixels`,
-      found: String(value),
-      fix: `Take ${Math.max(downscale, Math.round(value / downscale) * downscale) || model.sizePx}.`,
-    });
-  };
   return {
     prompt: given.prompt,
     negativePrompt: given.negativePrompt,
@@ -143,8 +135,8 @@ function checkOptions(model: DiffusionModel, options: GenerateOptions): Generate
     sampler,
     seed: given.seed,
     count: given.count,
-    widthPx: side('width', given.widthPx),
-    heightPx: side('height', given.heightPx),
+    widthPx: checkSize('widthPx', given.widthPx ?? model.sizePx, downscale),
+    heightPx: checkSize('heightPx', given.heightPx ?? model.sizePx, downscale),
     model: model.name,
   };
 }

@@ -17,15 +17,12 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
   const started = await tf.setBackend(backend).catch((cause: unknown) => unavailable(backend, cause));
   if (!started) throw unavailable(backend, undefined);
   const placed = new Set<Tensor>();
-  const use = async () => {
-    if (tf.getBackend() !== backend) await tf.setBackend(backend);
-  };
 
   return {
     name: backend,
     compiled: false,
     async place(ref, placement) {
-      await use();
+      while (tf.getBackend() !== backend) await tf.setBackend(backend);
       const tensor = await placeEagerly(ref, placement);
       placed.add(tensor);
       return tensor;
@@ -33,7 +30,8 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
     compile<I extends string, O extends string>(_name: string, fn: TensorFunction<I, O>): CompiledFunction<I, O> {
       return {
         async run(inputs) {
-          await use();
+          // Another engine may have taken over; once the name is right, nothing comes between it and the tidy.
+          while (tf.getBackend() !== backend) await tf.setBackend(backend);
           const outputs = tf.tidy(() => {
             const tensors = mapValues(inputs, ({ data, shape }: HostTensor) => tf.tensor(data, [...shape], 'float32'));
             return fn(tensors);

@@ -1,15 +1,16 @@
 import { type Concept, type ConceptInfo, checkConcept } from '../concepts/concept.js';
-import { TextualInversionError, throwIfAborted } from '../errors.js';
+import { TextualInversionError } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
+import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
 import type { ByteSource, ImageCodec, Picture } from '../platform.js';
 import { Generator } from '../random.js';
-import { checkPlaceholder } from '../tokenizers/prompt.js';
+import { checkPlaceholder, tokenizePrompt } from '../tokenizers/prompt.js';
 import { DATASET_DEFAULTS, type DatasetOptions, prepareDataset } from './dataset.js';
 import { type Initializer, initialRows } from './initializer.js';
 import { encodeDataset } from './latents.js';
 import { LEARNING_RATE_SHAPES, type LearningRateShape, scaledByBatch } from './learning-rate.js';
-import { readCheckpoint, writeCheckpoint } from './resume.js';
+import { fingerprint, readCheckpoint, writeCheckpoint } from './resume.js';
 import { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './templates.js';
 import { type StepReport, startTraining, type TrainingState, train } from './train.js';
 
@@ -24,26 +25,37 @@ export interface InvertOptions extends Partial<DatasetOptions> {
   readonly initializer: Initializer;
   /** Rows to learn. More hold more and compose less. @defaultValue 1, or as many as the initializer's concept has */
   readonly vectors?: number;
+  /** Side of the squares that are learned from. @defaultValue what the model was trained on */
+  readonly sizePx?: number;
   /** Which sentences the word is learned in. @defaultValue 'object' */
   readonly property?: Property;
   /** Own sentences instead, with `{}` for the word. */
   readonly templates?: readonly string[];
   /** One caption per picture instead of sentences; a picture without one takes the sentences. */
   readonly captions?: readonly (string | undefined)[];
+  /** Optimiser steps in all, those before a checkpoint included. @defaultValue the model's hint, else 3,000 */
   readonly steps?: number;
+  /** Pictures per batch. @defaultValue the model's hint, else 1 */
   readonly batchSize?: number;
   /** Batches per step. @defaultValue 1 */
   readonly gradientAccumulation?: number;
+  /** @defaultValue the model's hint, else 2e-3 */
   readonly learningRate?: number;
   /** Multiplies the learning rate by the pictures per step, as the paper does. @defaultValue false */
   readonly scaleLearningRate?: boolean;
+  /** @defaultValue 'constant' */
   readonly learningRateShape?: LearningRateShape;
+  /** Steps over which the learning rate rises from zero. @defaultValue 0 */
   readonly warmupSteps?: number;
+  /** See `AdamWOptions`. @defaultValue 0 */
   readonly weightDecay?: number;
+  /** Longer gradients are shortened to this norm; 0 leaves them alone. @defaultValue 0 */
   readonly maxGradientNorm?: number;
+  /** Gamma of min-SNR weighting, which the paper sets to 5; 0 weighs every timestep alike. @defaultValue 0 */
   readonly minSnrGamma?: number;
+  /** The same seed gives the same rows, to the byte, on the same engine. @defaultValue 0 */
   readonly seed?: number;
-  /** Steps between checkpoints; 0 for none. */
+  /** Steps between checkpoints; 0 for none but the last. @defaultValue 100 */
   readonly checkpointEverySteps?: number;
   /** A checkpoint to go on from. */
   readonly resume?: ByteSource;
@@ -71,7 +83,7 @@ export const INVERT_DEFAULTS: InvertDefaults = {
 };
 
 type InvertDefaults = Required<
-  Omit<InvertOptions, 'token' | 'initializer' | 'vectors' | 'templates' | 'captions' | 'resume'>
+  Omit<InvertOptions, 'token' | 'initializer' | 'vectors' | 'sizePx' | 'templates' | 'captions' | 'resume'>
 >;
 
 export interface InvertHooks {
@@ -90,7 +102,7 @@ export interface InvertHooks {
  *
  * Stopped through `signal`, it hands over a last checkpoint and throws ABORTED; `resume` goes on from it, to the byte.
  * @param pictures - Three to five of one thing, or of one style.
- * @throws IMAGE_NONE, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
+ * @throws IMAGE_NONE, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, SIZE_INVALID, PROMPT_TOO_LONG, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
  *   LOSS_NOT_FINITE, ABORTED
  * @see Gal et al. 2022, arXiv 2208.01618
  */
@@ -110,13 +122,19 @@ export async function invert(
     given.token,
   );
   const captions = pictures.map((_, i) => captionsOf(given, sentences, i, hooks.onWarning));
+  const sizePx = checkSize('sizePx', given.sizePx ?? model.sizePx, model.autoencoder.config.downscale);
   const generator = new Generator(given.seed);
-  const dataset = await prepareDataset(pictures, codec, model.sizePx, given, generator);
+  const dataset = await prepareDataset(pictures, codec, sizePx, given, generator);
   const rows = await initialRows(model.textEncoders, given.initializer, given.vectors, generator);
-  const facts = { token: given.token, model: model.name, settings: settingsOf(given, pictures.length) };
+  const placeholder = { token: given.token, vectors: rows[0]?.shape[0] ?? 1 };
+  for (const { tokenizer } of model.textEncoders)
+    for (const caption of new Set(captions.flat())) tokenizePrompt(tokenizer, caption, [placeholder]);
+
+  const seen = fingerprint([...pictures.flatMap(({ data, shape }) => [data, shape]), captions]);
+  const facts = { token: given.token, model: model.name, settings: { ...settingsOf(given), sizePx, seen } };
   const { state: begun, start } = given.resume
     ? await readCheckpoint(given.resume, facts)
-    : { state: startTraining(rows, given.seed), start: rows };
+    : { state: startTraining(rows, generator), start: rows };
   checkConcept(
     { token: given.token, rows: begun.rows, info: {} },
     model.textEncoders.map(({ table }) => table.width),
@@ -159,7 +177,6 @@ export async function invert(
     throw error;
   }
   await save();
-  throwIfAborted(signal, 'training');
   return conceptOf(state);
 }
 
@@ -207,30 +224,25 @@ function captionsOf(
 const TEMPLATES: Readonly<Record<Property, readonly string[]>> = { object: OBJECT_TEMPLATES, style: STYLE_TEMPLATES };
 
 /** What must not change when a run goes on. */
-function settingsOf(options: Checked, pictures: number): Record<string, unknown> {
-  const {
-    property,
-    batchSize,
-    gradientAccumulation,
-    learningRate,
-    scaleLearningRate,
-    learningRateShape,
-    warmupSteps,
-    weightDecay,
-  } = options;
-  const { maxGradientNorm, minSnrGamma, seed, crop, flip, background, vectors } = options;
-  return {
-    ...{
-      pictures,
-      property,
-      batchSize,
-      gradientAccumulation,
-      learningRate,
-      scaleLearningRate,
-      learningRateShape,
-      warmupSteps,
-      weightDecay,
-    },
-    ...{ maxGradientNorm, minSnrGamma, seed, crop, flip, background, vectors },
-  };
+function settingsOf(options: Checked): Record<string, unknown> {
+  const names = [
+    'property',
+    'vectors',
+    'batchSize',
+    'gradientAccumulation',
+    'learningRate',
+    'scaleLearningRate',
+    'learningRateShape',
+    'warmupSteps',
+    'weightDecay',
+    'maxGradientNorm',
+    'minSnrGamma',
+    'seed',
+    'crop',
+    'flip',
+    'background',
+  ] as const;
+  const settings: Record<string, unknown> = Object.fromEntries(names.map((name) => [name, options[name]]));
+  // A constant learning rate does not know how many steps there will be, so such a run may be made longer.
+  return options.learningRateShape === 'constant' ? settings : { ...settings, steps: options.steps };
 }

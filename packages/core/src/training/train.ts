@@ -63,14 +63,9 @@ export interface TrainingData {
   readonly captions: readonly (readonly string[])[];
 }
 
-export function startTraining(rows: readonly HostTensor[], seed: number): TrainingState {
-  return {
-    step: 0,
-    rows,
-    optimizer: rows.map(({ data }) => createAdamWState(data.length)),
-    generator: new Generator(seed),
-    queue: [],
-  };
+export function startTraining(rows: readonly HostTensor[], generator: Generator): TrainingState {
+  const optimizer = rows.map(({ data }) => createAdamWState(data.length));
+  return { step: 0, rows, optimizer, generator, queue: [] };
 }
 
 /**
