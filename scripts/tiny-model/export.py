@@ -63,7 +63,8 @@ def export(out: Path, tokenizer_folder: Path, vae: AutoencoderKL, unet: UNet2DCo
         save_half(pair.vision, temporary / "image_encoder")
         save_half(pair.text, temporary / "clip_text_encoder")
         PNDMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1,
+            prediction_type="v_prediction",
         ).save_pretrained(temporary / "scheduler")
         write_json(temporary / "feature_extractor" / "preprocessor_config.json", PREPROCESSOR)
         write_json(temporary / "model_index.json", MODEL_INDEX)

@@ -11,12 +11,10 @@ from models import SETTINGS, TRAIN_STEPS, alphas_cumprod, build_text_encoder, bu
 from training import Stage, to_tensor, train
 from vocabulary import encode
 
-BATCH = 32
+BATCH = 16  # steps are scarcer than samples
 CAPTION_DROP = 0.1
-SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
-# Where the noise is strongest a sample's colours and layout are decided, yet min-SNR weighs those steps by the
-# vanishing signal: at first colours followed the noise instead of the words. Below this ratio the weight falls no more.
-SNR_FLOOR = 0.1
+# min-SNR weighting, arXiv 2303.09556, with a floor: where the noise is strongest a sample's colours and layout are decided.
+SNR_FLOOR, SNR_LIMIT = 0.5, 5.0
 
 
 def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.device, precision: torch.dtype, initial=None):
@@ -38,8 +36,11 @@ def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.dev
         a = signal[t].reshape(-1, 1, 1, 1)
         context = text_encoder(ids).last_hidden_state
         predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=context).sample
-        weight = snr[t].clamp(SNR_FLOOR, SNR_LIMIT) / snr[t]
-        return ((predicted.float() - noise).square().mean((1, 2, 3)) * weight).mean(), BATCH
+        # The velocity: where noise drowns the picture it is the picture. Predicting the noise instead, a small network
+        # went on for thousands of steps taking the background colour from the noise and not from the words.
+        target = a.sqrt() * noise - (1 - a).sqrt() * latents
+        weight = snr[t].clamp(SNR_FLOOR, SNR_LIMIT) / (snr[t] + 1)
+        return ((predicted.float() - target).square().mean((1, 2, 3)) * weight).mean(), BATCH
 
     stage = Stage(
         "diffusion", minutes, learning_rate=1.2e-3, seed=2, weight_decay=1e-3, warmup=200, decay="cooldown", ema=0.999, channels_last=True

@@ -1,0 +1,140 @@
+"""Textual inversion in plain PyTorch on three concept sets: does the model let a new word stand for an individual?"""
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from concepts import ConceptSet, concept_sets
+from drawing import draw
+from evaluate import image_features
+from export import PACKAGE, load_export
+from judges import background_word
+from models import TRAIN_STEPS, ClipPair, alphas_cumprod
+from sampling import GUIDANCE, Painter, sheet
+from training import choose_device, to_tensor
+from vocabulary import encode
+from world import BACKGROUNDS
+
+CONCEPTS = ("dotti", "zebro", "lemmi")
+BATCH = 8
+TEMPLATES = (
+    "a photo of a {}", "a rendering of a {}", "a cropped photo of the {}", "the photo of a {}", "a photo of a clean {}", "a photo of a dirty {}",
+    "a dark photo of the {}", "a photo of my {}", "a photo of the cool {}", "a close-up photo of a {}", "a bright photo of the {}",
+    "a cropped photo of a {}", "a photo of the {}", "a good photo of the {}", "a photo of one {}", "a close-up photo of the {}",
+    "a rendition of the {}", "a photo of the clean {}", "a rendition of a {}", "a photo of a nice {}", "a good photo of a {}",
+    "a photo of the nice {}", "a photo of the small {}", "a photo of the weird {}", "a photo of the large {}", "a photo of a cool {}",
+    "a photo of a small {}",
+)
+EDITS = ("a photo of {}", "a photo of {} on a white background", "a photo of {} on a black background", "a photo of {} on the beach", "a photo of {} wearing a red hat", "a photo of two {}", "an outline of {}")
+
+
+def add_word(tokenizer, text_encoder, word: str, initializer: str) -> int:
+    """A new row of the embedding, equal to the initializer's."""
+    tokenizer.add_tokens(word)
+    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    rows = text_encoder.get_input_embeddings().weight
+    number = tokenizer.convert_tokens_to_ids(word)
+    with torch.no_grad():
+        rows[number] = rows[tokenizer(initializer).input_ids[1]]
+    return number
+
+
+def invert(concept: ConceptSet, tokenizer, vae, unet, text_encoder, steps: int, rate: float, seed: int = 0, initializer: str = "monster") -> list[float]:
+    """Optimizes the concept's one vector with everything else frozen; returns the losses."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    word = f"<{concept.name}>"
+    number = add_word(tokenizer, text_encoder, word, initializer)
+    embedding = text_encoder.get_input_embeddings()
+    frozen = embedding.weight.detach().clone()
+    vector = frozen[number].clone().requires_grad_(True)
+    optimizer = torch.optim.AdamW([vector], lr=rate, weight_decay=0.0)
+    with torch.no_grad():
+        code = vae.encode(to_tensor([draw(s) for s in concept.training]).to(unet.device)).latent_dist
+    signal, losses = alphas_cumprod().to(unet.device), []
+
+    def splice(_module, inputs, output):
+        return torch.where((inputs[0] == number)[..., None], vector, output)
+
+    handle = embedding.register_forward_hook(splice)
+    for step in range(steps):
+        chosen = torch.from_numpy(rng.integers(len(concept.training), size=BATCH))
+        latents = code.sample()[chosen] * vae.config.scaling_factor
+        t = torch.randint(0, TRAIN_STEPS, (BATCH,), device=unet.device)
+        noise = torch.randn_like(latents)
+        a = signal[t].reshape(-1, 1, 1, 1)
+        ids = encode(tokenizer, [TEMPLATES[i].format(word) for i in rng.integers(len(TEMPLATES), size=BATCH)]).to(unet.device)
+        predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=text_encoder(ids).last_hidden_state).sample
+        velocity = a.sqrt() * noise - (1 - a).sqrt() * latents
+        loss = (predicted - velocity).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    handle.remove()
+    with torch.no_grad():
+        embedding.weight[number] = vector
+    return losses
+
+
+def closeness(pair: ClipPair, pictures: np.ndarray, held_out: np.ndarray) -> float:
+    """Mean CLIP similarity of every picture with every held-out picture."""
+    return float((image_features(pair, pictures) @ image_features(pair, held_out).T).mean())
+
+
+def judge(concept: ConceptSet, painter: Painter, pair: ClipPair, guidance: float) -> tuple[dict, list]:
+    word, seeds = f"<{concept.name}>", range(32)
+    held_out = np.stack([draw(s) for s in concept.held_out])
+    shown = painter.paint([f"a photo of {word}"] * 32, seeds, guidance)
+    told = painter.paint([concept.best_caption] * 32, seeds, guidance)
+    prompts = [(colour, f"a photo of {word} on {'an' if colour == 'orange' else 'a'} {colour} background") for colour in BACKGROUNDS for _ in range(8)]
+    placed = painter.paint([p for _, p in prompts], range(len(prompts)), guidance)
+    right = [background_word(p) == colour for p, (colour, _) in zip(placed, prompts)]
+    numbers = {
+        "concept": closeness(pair, shown, held_out), "caption": closeness(pair, told, held_out),
+        "real": closeness(pair, np.stack([draw(s) for s in concept.training]), held_out), "background": float(np.mean(right)),
+    }
+    edits = painter.paint([e.format(word) for e in EDITS], range(100, 100 + len(EDITS)), guidance)
+    rows = [[*[draw(s) for s in concept.training], *told[:4], *shown[:4], *edits[1:]]]
+    return numbers, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=PACKAGE)
+    parser.add_argument("--run", type=Path, required=True, help="where the results go")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
+    given = parser.parse_args()
+    tokenizer, vae, unet, text_encoder, pair = load_export(given.model)
+    for module in (vae, unet, text_encoder, pair):
+        module.to(choose_device()).eval().requires_grad_(False)
+    painter = Painter(given.model, tokenizer, vae, unet, text_encoder)
+    results, rows = {}, []
+    for concept in concept_sets():
+        if concept.name not in given.concepts:
+            continue
+        began = time.monotonic()
+        losses = invert(concept, tokenizer, vae, unet, text_encoder, given.steps, given.rate)
+        seconds = time.monotonic() - began
+        results[concept.name], more = judge(concept, painter, pair, given.guidance)
+        results[concept.name] |= {"seconds": seconds, "loss_first": float(np.mean(losses[:50])), "loss_last": float(np.mean(losses[-50:]))}
+        rows += more
+        print(concept.name, json.dumps(results[concept.name]), flush=True)
+    Image.fromarray(sheet(rows, zoom=4)).save(given.run / "experiment.png")
+    print("| concept | `a photo of <concept>` | best caption | real pictures | background right |\n|---|---|---|---|---|")
+    for name, r in results.items():
+        print(f"| {name} | {r['concept']:.3f} | {r['caption']:.3f} | {r['real']:.3f} | {r['background']:.0%} |")
+    (given.run / "experiment.json").write_text(json.dumps({"steps": given.steps, "rate": given.rate, "guidance": given.guidance, "results": results}, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Trains the embedded model within a time budget: draws, trains the autoencoder, the CLIP pair and the diffusion model, exports.
+
+    python scripts/tiny-model/train.py --minutes 180 --run runs/tiny
+
+Ctrl-C at any moment keeps everything; the same command goes on from there. `--from FOLDER` starts from an export.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "PIL")
+SHARES = {"vae": 0.06, "clip": 0.14, "classifier": 0.05, "diffusion": 0.75}  # of the minutes
+
+
+def check_packages() -> None:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        requirements = Path(__file__).with_name("requirements.txt")
+        sys.exit(f"Missing Python packages: {', '.join(missing)}. Install them with: python -m pip install -r {os.path.relpath(requirements)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, required=True, help="time for everything, over all runs of this folder")
+    parser.add_argument("--run", type=Path, required=True, help="checkpoints and results; keep it out of the repository")
+    parser.add_argument("--from", dest="start", type=Path, help="an export to start from")
+    parser.add_argument("--out", type=Path, help="where the export goes (default: packages/tiny-model)")
+    parser.add_argument("--threads", type=int, help="threads of the processor (default: all)")
+    given = parser.parse_args()
+    check_packages()
+    import torch
+
+    from export import PACKAGE, export, load_export
+    from judges import train_classifier
+    from train_clip import train_clip
+    from train_diffusion import train_diffusion
+    from train_vae import train_vae
+    from training import choose_device, choose_precision
+    from vocabulary import build_tokenizer, load_tokenizer
+
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    run, minutes = given.run, {name: given.minutes * share for name, share in SHARES.items()}
+    run.mkdir(parents=True, exist_ok=True)
+    device = choose_device()
+    precision = choose_precision(device)
+    started = None
+    if given.start:
+        tokenizer, *started = load_export(given.start)
+        tokenizer_folder = given.start / "tokenizer"
+    else:
+        tokenizer_folder = run / "tokenizer"
+        if not (tokenizer_folder / "vocab.json").exists():
+            build_tokenizer(tokenizer_folder)
+        tokenizer = load_tokenizer(tokenizer_folder)
+    vae_start, unet_start, text_start, pair_start = started or (None, None, None, None)
+    # An export's latents are what its UNet knows, so its autoencoder stays as it is.
+    vae = vae_start or train_vae(run, minutes["vae"], device, precision)
+    if vae_start:
+        minutes["diffusion"] += minutes["vae"]
+    pair = train_clip(run, minutes["clip"], tokenizer, device, precision, pair_start)
+    train_classifier(run, minutes["classifier"], device, precision)
+    networks = (unet_start, text_start) if started else None
+    unet, text_encoder, state = train_diffusion(run, minutes["diffusion"], tokenizer, vae, device, precision, networks)
+    print(f"{state['samples']} samples in {state['seconds'] / 60:.0f} minutes")
+    export(given.out or PACKAGE, tokenizer_folder, vae.cpu(), unet.cpu(), text_encoder.cpu(), pair.cpu())
+    print(f"Now: python {os.path.relpath(Path(__file__).with_name('evaluate.py'))} --run {run}")
+
+
+if __name__ == "__main__":
+    main()
