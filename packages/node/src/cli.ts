@@ -3,38 +3,59 @@ import { TextualInversionError } from '@textual-inversion/core';
 import { Command, CommanderError } from 'commander';
 import { convertCommand } from './cli/convert.js';
 import { doctorCommand } from './cli/doctor.js';
+import { evaluateCommand } from './cli/evaluate.js';
 import { generateCommand } from './cli/generate.js';
 import { inspectCommand } from './cli/inspect.js';
 import { trainCommand } from './cli/train.js';
 import { version } from './version.js';
 
-/** The caller did something that we refuse. */
+/** The caller asked for something that we refuse; nothing was written. */
 const REFUSED = 2;
+/** What a shell says of a process that Ctrl-C ended. */
+const INTERRUPTED = 130;
 
 const program = new Command('textual-inversion')
   .description('Teach a text-to-image diffusion model a new word from three to five pictures.')
   .version(version)
-  .showSuggestionAfterError()
-  .exitOverride();
-for (const command of [trainCommand(), generateCommand(), convertCommand(), inspectCommand(), doctorCommand()])
-  program.addCommand(command.exitOverride());
+  .exitOverride()
+  .configureOutput({ outputError: () => {} }); // said below, in the form of every other error
+const commands = [
+  trainCommand(),
+  generateCommand(),
+  evaluateCommand(),
+  convertCommand(),
+  inspectCommand(),
+  doctorCommand(),
+];
+for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = exitCodeOf(error);
+  process.exitCode = explain(error);
 }
 
-function exitCodeOf(error: unknown): number {
-  // Commander has printed what was wrong with the arguments, and the help that was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : REFUSED;
-  if (!(error instanceof TextualInversionError)) throw error;
-  if (error.code === 'ABORTED') return 130;
+/** Says what went wrong. @returns The exit status. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help'))
+    return error.exitCode;
+  const known = error instanceof CommanderError ? fromCommander(error) : error;
+  if (!(known instanceof TextualInversionError)) throw known;
+  if (known.code === 'ABORTED') return INTERRUPTED;
+  const { code, message, details } = known;
   const json = process.argv.includes('--json');
-  if (json)
-    process.stderr.write(
-      `${JSON.stringify({ error: { code: error.code, message: error.message, details: error.details } })}\n`,
-    );
-  else process.stderr.write(`\nerror ${error.code}: ${error.message}\n`);
+  process.stderr.write(
+    json ? `${JSON.stringify({ error: { code, message, details } })}\n` : `\nerror ${code}: ${message}\n`,
+  );
   return REFUSED;
+}
+
+/** `error: unknown option '--stepz'\n(Did you mean --steps?)` as one of our errors. */
+function fromCommander({ code, message }: CommanderError): TextualInversionError {
+  const [problem = '', suggestion] = message.replace(/^error: /, '').split('\n');
+  const unknown = code === 'commander.unknownOption' || code === 'commander.unknownCommand';
+  return new TextualInversionError(unknown ? 'OPTION_UNKNOWN' : 'OPTION_INVALID', {
+    where: problem,
+    fix: suggestion?.replace(/^\(|\)$/g, '') ?? 'See textual-inversion --help.',
+  });
 }

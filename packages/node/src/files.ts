@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, relative, sep } from 'node:path';
+import { access, constants, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { type ByteSource, type FileTree, TextualInversionError } from '@textual-inversion/core';
 
 /** Opens a file for ranged reads; `undefined` when there is none. Links are followed, so that an engine may map the real file. */
@@ -92,6 +92,27 @@ export async function writeFileSafely(
       expected: 'to write the file',
       found: cause instanceof Error ? cause.message : String(cause),
       fix: 'Nothing was changed. Make room, or choose another place.',
+      cause,
+    });
+  }
+}
+
+/**
+ * Checks that a folder can be made, or written to, without making it: a long run must not fail at its end.
+ * @throws OUTPUT_FAILED
+ */
+export async function checkWritable(folder: string): Promise<void> {
+  let there = resolve(folder);
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  const info = await stat(there);
+  try {
+    if (!info.isDirectory()) throw new Error(`${there} is a file`);
+    await access(there, constants.W_OK);
+  } catch (cause) {
+    throw new TextualInversionError('OUTPUT_FAILED', {
+      where: folder,
+      expected: 'a folder that can be written to',
+      found: cause instanceof Error ? cause.message : String(cause),
       cause,
     });
   }

@@ -1,6 +1,7 @@
 export * from '@textual-inversion/core';
 export { BACKEND_NAMES, type ChosenBackend, createBackend, type EngineOptions, probeBackends } from './backends.js';
 export { loadConcept, type SavableConcept, type SaveConceptOptions } from './concepts.js';
+export { type EvaluateOptions, evaluate } from './evaluate.js';
 export { openFile, openFolder, refuseExisting, type WriteOptions, writeFileSafely } from './files.js';
 export { type GeneratedPicture, type GenerateOptions, generate } from './generate.js';
 export { type InvertOptions, invert } from './invert.js';

@@ -5,7 +5,7 @@ import { loadConcept } from '../concepts.js';
 import { refuseExisting } from '../files.js';
 import { generate } from '../generate.js';
 import { interruptSignal } from './interrupt.js';
-import { decimal, type EngineFlags, openModel, whole, withEngine } from './options.js';
+import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
@@ -33,14 +33,14 @@ export function generateCommand(): Command {
     .requiredOption('--prompt <text>', 'what to draw')
     .option('--concept <file...>', 'concepts whose words the prompt may hold', [])
     .option('--negative <text>', 'what not to draw')
-    .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`))
-    .addOption(decimal('--guidance <x>', `how strongly the prompt counts (default: ${D.guidanceScale})`))
-    .option('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`)
+    .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`, { min: 1, max: 1000 }))
+    .addOption(decimal('--guidance <x>', `how strongly the prompt counts (default: ${D.guidanceScale})`, { min: 0 }))
+    .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
     .addOption(whole('--seed <n>', `(default: ${D.seed})`))
-    .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`))
+    .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`, { min: 1 }))
     .addOption(whole('--width <px>', '(default: what the model was trained on)'))
     .addOption(whole('--height <px>', '(default: what the model was trained on)'))
-    .addOption(whole('--scale <n>', 'enlarge every pixel, with hard edges').default(1))
+    .addOption(whole('--scale <n>', 'enlarge every pixel, with hard edges', { min: 1, max: 64 }).default(1))
     .option('--out <folder>', 'where the pictures go', 'out')
     .option('--overwrite', 'replace pictures that are there')
     .option('--json', 'print the outcome as JSON')
@@ -50,7 +50,7 @@ export function generateCommand(): Command {
 async function run(flags: GenerateFlags): Promise<void> {
   const count = flags.count ?? D.count;
   const seed = flags.seed ?? D.seed;
-  const paths = Array.from({ length: Math.max(0, count) }, (_, i) =>
+  const paths = Array.from({ length: count }, (_, i) =>
     join(flags.out, `${slug(flags.prompt)}-${seed}${count > 1 ? `-${i + 1}` : ''}.png`),
   );
   if (!flags.overwrite) for (const path of paths) refuseExisting(path);

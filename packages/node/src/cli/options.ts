@@ -1,4 +1,4 @@
-import { TextualInversionError } from '@textual-inversion/core';
+import { numberIn, oneOf } from '@textual-inversion/core';
 import { Command, Option } from 'commander';
 import { BACKEND_NAMES } from '../backends.js';
 import { type LoadedModel, loadModel, TINY } from '../models.js';
@@ -17,7 +17,7 @@ export function withEngine(command: Command): Command {
     .option('--model <name or folder>', 'the embedded model, or a folder in the diffusers layout', TINY)
     .option('--variant <name>', 'which of several sets of weights, such as fp16')
     .option('--backend <name>', `auto, ${BACKEND_NAMES.join(', ')}`, 'auto')
-    .addOption(whole('--threads <n>', 'threads of a CPU engine (default: one per core)'));
+    .addOption(whole('--threads <n>', 'threads of a CPU engine (default: one per core)', { min: 1 }));
 }
 
 /** Loads the model a command asks for, with a bar for large ones. */
@@ -39,22 +39,35 @@ export async function openModel(
   }
 }
 
-/** An option that is a whole number. */
-export function whole(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text) => parsed(flags, text, Number.isInteger));
+/** What a number may be, both ends included. */
+interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
 }
 
-/** An option that is a number. */
-export function decimal(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text) => parsed(flags, text, Number.isFinite));
+/** An option that is a whole number. @throws OPTION_INVALID while the arguments are read, so before anything is loaded */
+export function whole(flags: string, description: string, bounds: Bounds = {}): Option {
+  return number(flags, description, { ...bounds, integer: true });
 }
 
-function parsed(flags: string, text: string, ok: (value: number) => boolean): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (ok(value)) return value;
-  throw new TextualInversionError('OPTION_INVALID', {
-    where: flags.split(' ')[0] ?? flags,
-    expected: ok === Number.isInteger ? 'a whole number' : 'a number',
-    found: JSON.stringify(text),
-  });
+/** An option that is a number. @throws OPTION_INVALID */
+export function decimal(flags: string, description: string, bounds: Bounds & { exclusiveMin?: boolean } = {}): Option {
+  return number(flags, description, bounds);
+}
+
+function number(flags: string, description: string, bounds: Parameters<typeof numberIn>[2]): Option {
+  return new Option(flags, description).argParser((text) =>
+    // An empty text is zero to JavaScript.
+    numberIn(nameOf(flags), text.trim() === '' ? Number.NaN : Number(text), bounds),
+  );
+}
+
+/** An option that is one of some names. @throws OPTION_INVALID with the nearest name */
+export function oneNameOf(flags: string, description: string, names: readonly string[]): Option {
+  return new Option(flags, description).argParser((text) => oneOf(nameOf(flags), text, names));
+}
+
+/** `--steps <n>` -> `--steps` */
+function nameOf(flags: string): string {
+  return flags.split(' ')[0] ?? flags;
 }

@@ -8,11 +8,12 @@ import {
   type Property,
   TextualInversionError,
 } from '@textual-inversion/core';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { loadConcept } from '../concepts.js';
-import { fileName, trainIntoFolder } from '../report/training-folder.js';
+import { listPictures, readPicture } from '../pictures.js';
+import { checkFolder, fileName, trainIntoFolder } from '../report/training-folder.js';
 import { interruptSignal } from './interrupt.js';
-import { decimal, type EngineFlags, openModel, whole, withEngine } from './options.js';
+import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
 
 interface TrainFlags extends EngineFlags {
@@ -51,34 +52,49 @@ export function trainCommand(): Command {
     .requiredOption('--images <folder>', 'the pictures')
     .requiredOption('--token <word>', 'the new word, such as "<my-cat>"')
     .requiredOption('--init <word>', 'a word that says roughly what it is, the file of a concept, or "random"')
-    .addOption(whole('--vectors <n>', 'rows to learn (default: 1, or as many as --init has)'))
-    .addOption(whole('--steps <n>', `optimiser steps ${hinted(D.steps)}`))
-    .addOption(whole('--batch <n>', `pictures per step ${hinted(D.batchSize)}`))
-    .addOption(whole('--accumulate <n>', `batches per step (default: ${D.gradientAccumulation})`))
-    .addOption(decimal('--lr <x>', `learning rate ${hinted(D.learningRate)}`))
+    .addOption(whole('--vectors <n>', 'rows to learn (default: 1, or as many as --init has)', { min: 1, max: 32 }))
+    .addOption(whole('--steps <n>', `optimiser steps ${hinted(D.steps)}`, { min: 1 }))
+    .addOption(whole('--batch <n>', `pictures per step ${hinted(D.batchSize)}`, { min: 1 }))
+    .addOption(whole('--accumulate <n>', `batches per step (default: ${D.gradientAccumulation})`, { min: 1 }))
+    .addOption(decimal('--lr <x>', `learning rate ${hinted(D.learningRate)}`, { min: 0, exclusiveMin: true }))
     .option('--scale-lr', 'multiply the learning rate by the pictures per step, as the paper does')
     .addOption(
-      new Option('--lr-shape <name>', `how the learning rate goes (default: ${D.learningRateShape})`).choices(
+      oneNameOf(
+        '--lr-shape <name>',
+        `${LEARNING_RATE_SHAPES.join(', ')}: how the learning rate goes (default: ${D.learningRateShape})`,
         LEARNING_RATE_SHAPES,
       ),
     )
-    .addOption(whole('--warmup <n>', `steps over which the learning rate rises (default: ${D.warmupSteps})`))
+    .addOption(
+      whole('--warmup <n>', `steps over which the learning rate rises (default: ${D.warmupSteps})`, { min: 0 }),
+    )
     .addOption(whole('--seed <n>', `(default: ${D.seed})`))
-    .addOption(new Option('--property <kind>', `what the pictures share (default: ${D.property})`).choices(PROPERTIES))
+    .addOption(
+      oneNameOf(
+        '--property <kind>',
+        `${PROPERTIES.join(' or ')}: what the pictures share (default: ${D.property})`,
+        PROPERTIES,
+      ),
+    )
     .option('--captions <folder>', 'a text file per picture, named like it, that holds the word')
     .addOption(
-      new Option('--crop <which>', `square of a picture that is none (default: ${D.crop})`).choices([
+      oneNameOf('--crop <which>', `center or random: square of a picture that is none (default: ${D.crop})`, [
         'center',
         'random',
       ]),
     )
     .option('--flip', 'also learn from the mirrored pictures')
-    .addOption(decimal('--min-snr <gamma>', `weigh timesteps by min-SNR; 0 for not (default: ${D.minSnrGamma})`))
-    .addOption(whole('--preview-every <n>', 'steps between preview pictures; 0 for the last alone').default(100))
+    .addOption(
+      decimal('--min-snr <gamma>', `weigh timesteps by min-SNR; 0 for not (default: ${D.minSnrGamma})`, { min: 0 }),
+    )
+    .addOption(
+      whole('--preview-every <n>', 'steps between preview pictures; 0 for the last alone', { min: 0 }).default(100),
+    )
     .addOption(
       whole(
         '--checkpoint-every <n>',
         `steps between checkpoints; 0 for the last alone (default: ${D.checkpointEverySteps})`,
+        { min: 0 },
       ),
     )
     .option('--out <folder>', 'where everything goes (default: out/<word>)')
@@ -90,7 +106,10 @@ export function trainCommand(): Command {
 
 async function train(flags: TrainFlags): Promise<void> {
   const folder = flags.out ?? join('out', fileName(flags.token));
+  // What can be seen without the model is refused before its gigabytes are read.
+  await checkFolder(folder, { overwrite: flags.overwrite, goOn: flags.resume });
   const initializer = await readInitializer(flags.init);
+  for (const path of await listPictures(flags.images)) await readPicture(path);
   const model = await openModel(flags, flags.json ?? false);
   if (!flags.json) process.stderr.write(`Backend: ${model.backend.name}, ${model.backend.reason}\n`);
   const signal = interruptSignal(() =>

@@ -8,6 +8,7 @@ export interface ReportContents {
   /** Pictures as PNG files, with what is under them. */
   readonly training: readonly LabelledPng[];
   readonly previews: readonly LabelledPng[];
+  readonly previewPrompt: string;
   readonly losses: readonly LossPoint[];
   /** Name and value, shown as they are. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -27,6 +28,7 @@ export function reportHtml({
   backend,
   training,
   previews,
+  previewPrompt,
   losses,
   settings,
   outcome,
@@ -68,6 +70,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; } th, td { tex
 <h2>Loss</h2>
 <div class="card">${lossPlot(losses)}</div>
 <h2>On the way</h2>
+<p class="prompt">${escape(previewPrompt)}</p>
 <div class="previews">${previews.toReversed().map(figure).join('')}</div>
 <h2>Settings</h2>
 <div class="card"><table>${rows}</table></div>

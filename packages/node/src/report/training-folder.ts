@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Concept,
@@ -9,7 +9,7 @@ import {
   withDefaults,
 } from '@textual-inversion/core';
 import { type SaveConceptOptions, savable } from '../concepts.js';
-import { refuseExisting, writeFileSafely } from '../files.js';
+import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
 import { type InvertOptions, invert } from '../invert.js';
 import { codec, listPictures, readPicture } from '../pictures.js';
@@ -39,6 +39,10 @@ const PREVIEW_COUNT = 4;
 const PREVIEW_STEPS = 20;
 const PREVIEW_SEED = 1;
 
+const CHECKPOINTS = 'checkpoints';
+const PREVIEWS = 'previews';
+const LOSSES = 'losses.json';
+
 const PREVIEW_PROMPTS: Readonly<Record<Property, (token: string) => string>> = {
   object: (token) => `a photo of ${token}`,
   style: (token) => `a picture in the style of ${token}`,
@@ -59,17 +63,19 @@ export async function trainIntoFolder({
   const paths = {
     concept: join(folder, `${fileName(token)}.safetensors`),
     report: join(folder, 'report.html'),
-    preview: join(folder, 'previews', 'last.png'),
+    preview: join(folder, PREVIEWS, 'last.png'),
   };
   const write: SaveConceptOptions = { overwrite: true };
-  if (!overwrite && !goOn) for (const path of [paths.concept, join(folder, 'checkpoints')]) refuseExisting(path);
+  await checkFolder(folder, { overwrite, goOn });
   const resume = goOn ? await newestCheckpoint(folder) : undefined;
+  if (goOn && !resume) options.onWarning?.(`There is no checkpoint in ${folder} yet: starting from the beginning.`);
 
   const files = typeof options.images === 'string' ? await listPictures(options.images) : options.images;
   const pictures: Picture[] = [];
   for (const image of files) pictures.push(typeof image === 'string' ? await readPicture(image) : image);
-  const losses: LossPoint[] = [];
-  const previews: LabelledPng[] = [];
+  const before = resume ? await readHistory(folder, resume.step) : { losses: [], previews: [] };
+  const losses: LossPoint[] = [...before.losses];
+  const previews: LabelledPng[] = [...before.previews];
   const property = options.property ?? INVERT_DEFAULTS.property;
   const prompt = (model.hints.templates?.[property]?.[0] ?? PREVIEW_PROMPTS[property]('{}')).replaceAll('{}', token);
 
@@ -84,8 +90,8 @@ export async function trainIntoFolder({
       signal: options.signal,
     });
     const png = await codec.encodePng(grid([drawn.map(({ pixels }) => pixels)]));
-    previews.push({ label: `${prompt} — step ${step}`, png });
-    await writeFileSafely(join(folder, 'previews', `step-${padded(step)}.png`), png, write);
+    if (previews.at(-1)?.label !== stepLabel(step)) previews.push({ label: stepLabel(step), png });
+    await writeFileSafely(join(folder, PREVIEWS, `step-${padded(step)}.png`), png, write);
     await writeFileSafely(paths.preview, png, write);
   };
   const report = async (outcome: string) => {
@@ -101,6 +107,7 @@ export async function trainIntoFolder({
         backend: `${model.backend.name} (${model.backend.reason})`,
         training,
         previews,
+        previewPrompt: prompt,
         losses,
         settings: settingsOf(options),
         outcome,
@@ -109,23 +116,30 @@ export async function trainIntoFolder({
     );
   };
 
+  let begun = false;
   const onStep = async (step: StepReport, concept: () => Concept) => {
+    begun = true;
     losses.push({ step: step.step, loss: step.loss });
     await options.onStep?.(step, concept);
     if (previewEverySteps > 0 && step.step % previewEverySteps === 0 && step.step < step.steps)
       await preview(concept(), step.step);
   };
+  let cleared = resume !== undefined;
   const onCheckpoint = async (bytes: Uint8Array, step: number) => {
-    await writeFileSafely(join(folder, 'checkpoints', `step-${padded(step)}.safetensors`), bytes, write);
+    // Checkpoints of the run that this one replaces would be taken for newer ones.
+    if (!cleared) await clear(folder);
+    cleared = true;
+    await writeFileSafely(join(folder, CHECKPOINTS, `step-${padded(step)}.safetensors`), bytes, write);
+    await writeFileSafely(join(folder, CHECKPOINTS, LOSSES), JSON.stringify(losses), write);
     await options.onCheckpoint?.(bytes, step);
   };
   try {
-    const concept = await invert({ ...options, images: files, resume, onStep, onCheckpoint });
+    const concept = await invert({ ...options, images: files, resume: resume?.path, onStep, onCheckpoint });
     await savable(concept).save(paths.concept, write);
     await preview(concept, concept.info.steps ?? 0);
     await report(`The concept is in ${paths.concept}.`);
   } catch (error) {
-    if (losses.length > 0) await report('Stopped before the end; the newest checkpoint is in checkpoints/.');
+    if (begun) await report('Stopped before the end; the newest checkpoint is in checkpoints/.');
     throw error;
   }
   return paths;
@@ -144,14 +158,61 @@ export function fileName(token: string): string {
   return token.replace(/[^\p{L}\p{N}._-]+/gu, '') || 'concept';
 }
 
-async function newestCheckpoint(folder: string): Promise<string | undefined> {
-  const names = await readdir(join(folder, 'checkpoints')).catch((): string[] => []);
-  const newest = names
-    .filter((name) => /^step-\d+\.safetensors$/.test(name))
-    .toSorted()
-    .at(-1);
-  return newest && join(folder, 'checkpoints', newest);
+/**
+ * Refuses a folder that a training would spoil, or that cannot be written to.
+ * @throws OUTPUT_EXISTS, OUTPUT_FAILED
+ */
+export async function checkFolder(
+  folder: string,
+  { overwrite = false, goOn = false }: { overwrite?: boolean; goOn?: boolean },
+): Promise<void> {
+  await checkWritable(folder);
+  if (overwrite || goOn) return;
+  const names = await readdir(folder).catch((): string[] => []);
+  const ours = names.find((name) => [CHECKPOINTS, PREVIEWS, 'report.html'].includes(name));
+  if (ours !== undefined) refuseExisting(join(folder, ours));
 }
+
+async function newestCheckpoint(folder: string): Promise<{ path: string; step: number } | undefined> {
+  const newest = (await steps(folder, CHECKPOINTS, '.safetensors')).at(-1);
+  return newest && { path: newest.path, step: newest.step };
+}
+
+/** What a run before this one left for the report. */
+async function readHistory(
+  folder: string,
+  step: number,
+): Promise<{ losses: readonly LossPoint[]; previews: readonly LabelledPng[] }> {
+  const text = await readFile(join(folder, CHECKPOINTS, LOSSES), 'utf8').catch(() => '[]');
+  const found = (await steps(folder, PREVIEWS, '.png')).filter((preview) => preview.step <= step);
+  return {
+    losses: (JSON.parse(text) as LossPoint[]).filter((point) => point.step <= step),
+    previews: await Promise.all(
+      found.map(async (preview) => ({ label: stepLabel(preview.step), png: await readFile(preview.path) })),
+    ),
+  };
+}
+
+/** Removes the checkpoints and previews of an earlier run, and nothing else. */
+async function clear(folder: string): Promise<void> {
+  const old = [...(await steps(folder, CHECKPOINTS, '.safetensors')), ...(await steps(folder, PREVIEWS, '.png'))];
+  for (const { path } of old) await rm(path, { force: true });
+}
+
+/** The files `step-000100.EXT` of a folder, in order. */
+async function steps(folder: string, below: string, extension: string): Promise<{ path: string; step: number }[]> {
+  const names = await readdir(join(folder, below)).catch((): string[] => []);
+  return names
+    .flatMap((name) => {
+      const step = /^step-(\d+)$/.exec(name.slice(0, -extension.length))?.[1];
+      return name.endsWith(extension) && step !== undefined
+        ? [{ path: join(folder, below, name), step: Number(step) }]
+        : [];
+    })
+    .toSorted((a, b) => a.step - b.step);
+}
+
+const stepLabel = (step: number): string => `step ${step}`;
 
 function padded(step: number): string {
   return String(step).padStart(6, '0');
