@@ -1,0 +1,102 @@
+import { type GeneratedPicture, generate, type LoadedModel, SAMPLERS } from '@textual-inversion/web';
+import { canvasOf, element, input, make, notice, report } from './page.js';
+import type { Words } from './words.js';
+
+/** The third station. */
+export function setUpDrawing(model: Promise<LoadedModel>, words: Words): void {
+  const sampler = element('sampler', HTMLSelectElement);
+  sampler.replaceChildren(...SAMPLERS.map((name) => make('option', { value: name, textContent: name })));
+  model
+    .then(({ sampler: own }) => {
+      sampler.value = own;
+    })
+    .catch(() => {}); // told in the footer
+  const [start, stop] = [element('draw-start', HTMLButtonElement), element('draw-stop', HTMLButtonElement)];
+  const progress = element('draw-progress', HTMLProgressElement);
+  const status = element('draw-status');
+  let controller: AbortController | undefined;
+
+  const draw = async () => {
+    controller = new AbortController();
+    notice(undefined);
+    start.disabled = true;
+    stop.hidden = progress.hidden = false;
+    progress.removeAttribute('value');
+    status.textContent = 'Drawing…';
+    try {
+      const prompt = input('prompt').value;
+      const name = sampler.value;
+      const pictures = await generate({
+        model: await model,
+        prompt,
+        concepts: words.all().filter(({ token }) => prompt.includes(token)),
+        seed: input('seed').valueAsNumber,
+        count: input('count').valueAsNumber,
+        guidanceScale: input('guidance').valueAsNumber,
+        steps: input('draw-steps').valueAsNumber,
+        sampler: SAMPLERS.find((known) => known === name),
+        signal: controller.signal,
+        onStep: (step, steps) => {
+          progress.value = step / steps;
+        },
+        onWarning: (message) => notice(message),
+      });
+      element('gallery').prepend(...pictures.map(pictureItem));
+      status.textContent = `${pictures.length} picture${pictures.length === 1 ? '' : 's'} drawn.`;
+    } catch (error) {
+      status.textContent = '';
+      report(error);
+    } finally {
+      start.disabled = false;
+      stop.hidden = progress.hidden = true;
+      controller = undefined;
+    }
+  };
+  element('draw-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    draw().catch(report);
+  });
+  stop.addEventListener('click', () => controller?.abort());
+}
+
+function pictureItem({ pixels, png, settings }: GeneratedPicture): HTMLLIElement {
+  const { prompt, seed, index, sampler, guidanceScale } = settings;
+  const place = index === 0 ? '' : `, no. ${index + 1}`;
+  const link = make('a', {
+    href: URL.createObjectURL(png),
+    download: `picture-${seed}-${index + 1}.png`,
+    textContent: 'Save PNG',
+  });
+  return make(
+    'li',
+    {},
+    make(
+      'figure',
+      {},
+      canvasOf(pixels, `${prompt}, seed ${seed}${place}`),
+      make(
+        'figcaption',
+        {},
+        make('span', { textContent: prompt }),
+        make('span', { textContent: `seed ${seed}${place} · ${sampler} · guidance ${guidanceScale}` }),
+        link,
+      ),
+    ),
+  );
+}
+
+/** Puts a word into the prompt where the cursor is, or in the place of `monster`. */
+export function insertWord(token: string): void {
+  const prompt = input('prompt');
+  if (prompt.value.includes(token)) return;
+  const plain = /\ba monster\b/;
+  if (plain.test(prompt.value)) prompt.value = prompt.value.replace(plain, token);
+  else
+    prompt.setRangeText(
+      token,
+      prompt.selectionStart ?? prompt.value.length,
+      prompt.selectionEnd ?? prompt.value.length,
+      'end',
+    );
+  prompt.focus();
+}

@@ -1,0 +1,199 @@
+import {
+  deleteRun,
+  invert,
+  type LearnHooks,
+  type LoadedModel,
+  listRuns,
+  resume,
+  type SavableConcept,
+} from '@textual-inversion/web';
+import { drawCurve, smoothed } from './curve.js';
+import { canvasOf, duration, element, input, make, notice, wordsFor } from './page.js';
+import type { Pictures, PictureSet } from './pictures.js';
+
+/** The one run that this page keeps. */
+const RUN = 'page';
+const CHECKPOINT_EVERY = 20;
+const PREVIEWS = 8;
+
+/** The second station. */
+export interface Learning {
+  propose(set: PictureSet): void;
+}
+
+/** @param onLearned - Told when a word is done. */
+export function setUpLearning(
+  model: Promise<LoadedModel>,
+  pictures: Promise<Pictures>,
+  onLearned: (concept: SavableConcept) => Promise<void>,
+): Learning {
+  const [start, stop] = [element('start', HTMLButtonElement), element('stop', HTMLButtonElement)];
+  const status = element('learn-status');
+  let controller: AbortController | undefined;
+  const say = (message: string, bad = false) => {
+    status.textContent = message;
+    status.classList.toggle('bad', bad);
+  };
+  model
+    .then(({ hints }) => {
+      input('steps').value = String(hints.steps ?? 300);
+      input('batch').value = String(hints.batchSize ?? 4);
+      input('rate').value = String(hints.learningRate ?? 0.01);
+    })
+    .catch(() => {}); // told in the footer
+
+  const run = async (losses: number[], steps: number, begin: (hooks: LearnHooks) => Promise<SavableConcept>) => {
+    if (controller) return;
+    const stopping = new AbortController();
+    controller = stopping;
+    notice(undefined);
+    element('kept').hidden = true;
+    start.hidden = true;
+    stop.hidden = stop.disabled = false;
+    const view = trainingView(losses, steps);
+    say('Looking at the pictures…');
+    try {
+      const concept = await begin({
+        signal: stopping.signal,
+        ...view.hooks,
+        onStep: (report) => {
+          if (report.step === 1 || losses.length === 0) say('Learning…');
+          view.hooks.onStep?.(report);
+        },
+        onRecovered: ({ step, backend }) =>
+          notice(`The graphics device was lost. Training goes on from step ${step} with ${backend.name}.`),
+        onWarning: (message) => notice(message),
+      });
+      await onLearned(concept);
+      say(`${concept.token} is learned. Draw with it below.`);
+    } catch (error) {
+      const words = wordsFor(error);
+      say(words ?? `Stopped after step ${losses.length}.`, words !== undefined);
+      await showKept();
+    } finally {
+      controller = undefined;
+      start.hidden = false;
+      stop.hidden = true;
+    }
+  };
+
+  element('learn-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const steps = input('steps').valueAsNumber;
+    const property = checkedValue('property') === 'style' ? 'style' : 'object';
+    const settings = {
+      token: input('token').value.trim(),
+      initializer: input('initializer').value.trim(),
+      property,
+      steps,
+      batchSize: input('batch').valueAsNumber,
+      learningRate: input('rate').valueAsNumber,
+      vectors: input('vectors').valueAsNumber,
+      seed: input('learn-seed').valueAsNumber,
+      checkpointEverySteps: CHECKPOINT_EVERY,
+    } as const;
+    const begin = async (hooks: LearnHooks) =>
+      invert({
+        ...settings,
+        ...hooks,
+        model: await model,
+        images: (await pictures).chosen(),
+        run: RUN,
+        preview: previewOf(property, steps),
+      });
+    run([], steps, begin).catch((error: unknown) => say(wordsFor(error) ?? '', true));
+  });
+  stop.addEventListener('click', () => {
+    stop.disabled = true;
+    say('Stopping after this step…');
+    controller?.abort();
+  });
+
+  const showKept = async () => {
+    const kept = (await listRuns()).find(({ name }) => name === RUN);
+    const box = element('kept');
+    box.hidden = !kept || kept.finished || controller !== undefined || kept.step >= kept.steps;
+    if (!kept || box.hidden) return;
+    const { token, step, steps, property, losses } = kept;
+    element('kept-text').textContent =
+      `The training of ${token} stands at step ${step} of ${steps}. It can go on from there.`;
+    element('kept-resume').onclick = () => {
+      const begin = async (hooks: LearnHooks) =>
+        resume({ ...hooks, model: await model, run: RUN, preview: previewOf(property, steps) });
+      run([...losses], steps, begin).catch((error: unknown) => say(wordsFor(error) ?? '', true));
+    };
+    element('kept-discard').onclick = () => {
+      box.hidden = true;
+      deleteRun(RUN).catch((error: unknown) => say(wordsFor(error) ?? '', true));
+    };
+  };
+  showKept().catch((error: unknown) => say(wordsFor(error) ?? '', true));
+
+  return {
+    propose: ({ token, initializer, kind }) => {
+      input('token').value = token;
+      input('initializer').value = initializer;
+      for (const radio of document.querySelectorAll<HTMLInputElement>('[name=property]'))
+        radio.checked = radio.value === kind;
+    },
+  };
+}
+
+function previewOf(property: string, steps: number) {
+  const prompt = property === 'style' ? 'a {} of a monster' : 'a photo of {}';
+  return { everySteps: Math.max(1, Math.round(steps / PREVIEWS)), prompt, steps: 12, guidanceScale: 5, seed: 3 };
+}
+
+/** The panel with numbers, curve and previews. */
+function trainingView(losses: number[], steps: number): { hooks: LearnHooks } {
+  const svg = element<SVGSVGElement>('curve');
+  const progress = element('progress', HTMLProgressElement);
+  const strip = element('previews');
+  const times: number[] = [];
+  let last = performance.now();
+  element('training').hidden = false;
+  element('previews-block').hidden = true;
+  strip.replaceChildren();
+  const show = () => {
+    progress.value = losses.length / steps;
+    element('step').textContent = `${losses.length} of ${steps}`;
+    element('loss').textContent = smoothed(losses).at(-1)?.toFixed(3) ?? '…';
+    drawCurve(svg, losses, steps);
+    const recent = times.slice(-20);
+    const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
+    element('left').textContent = recent.length > 1 ? duration(pace * (steps - losses.length)) : '…';
+    element('pace').textContent =
+      recent.length > 1 ? `${pace < 1 ? `${Math.round(pace * 1000)} ms` : `${pace.toFixed(1)} s`}` : '…';
+  };
+  show();
+  let queued = false;
+  return {
+    hooks: {
+      onEncode: () => {
+        last = performance.now();
+      },
+      onStep: (report) => {
+        losses[report.step - 1] = report.loss;
+        losses.length = report.step;
+        const now = performance.now();
+        if (report.step > 1) times.push((now - last) / 1000);
+        last = now;
+        if (queued) return;
+        queued = true;
+        requestAnimationFrame(() => {
+          queued = false;
+          show();
+        });
+      },
+      onPreview: ({ step, pixels }) => {
+        element('previews-block').hidden = false;
+        strip.append(make('li', {}, canvasOf(pixels, `Preview after step ${step}`), `step ${step}`));
+        strip.scrollLeft = strip.scrollWidth;
+      },
+    },
+  };
+}
+
+function checkedValue(name: string): string | undefined {
+  return document.querySelector<HTMLInputElement>(`[name=${name}]:checked`)?.value;
+}

@@ -1,0 +1,89 @@
+import { element, input, make, notice } from './page.js';
+
+/** A set of `examples/concepts`. */
+export interface PictureSet {
+  readonly name: string;
+  readonly kind: 'object' | 'style';
+  readonly initializer: string;
+  readonly token: string;
+  readonly pictures: readonly string[];
+}
+
+/** What the first station holds: addresses of a set, or files of the user. */
+export interface Pictures {
+  readonly chosen: () => readonly (string | File)[];
+}
+
+/** Fills the first station. @param onSet - Told when a set is chosen, so that its word can be proposed. */
+export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<Pictures> {
+  let chosen: (string | File)[] = [];
+  const list = element('chosen');
+  const show = () => {
+    list.replaceChildren(
+      ...chosen.map((picture, i) => {
+        const src = typeof picture === 'string' ? picture : URL.createObjectURL(picture);
+        const label = typeof picture === 'string' ? `Picture ${i + 1} of the set` : picture.name;
+        const remove = make('button', { type: 'button', title: `Remove ${label}`, textContent: '×' });
+        remove.setAttribute('aria-label', `Remove ${label}`);
+        remove.addEventListener('click', () => {
+          chosen = chosen.filter((_, at) => at !== i);
+          show();
+        });
+        return make('li', {}, make('img', { className: 'pixels', src, alt: label }), remove);
+      }),
+    );
+  };
+  const take = (files: readonly File[]) => {
+    if (files.length === 0) return;
+    for (const radio of document.querySelectorAll<HTMLInputElement>('#sets input')) radio.checked = false;
+    chosen = [...chosen.filter((picture) => typeof picture !== 'string'), ...files];
+    notice(undefined);
+    show();
+  };
+
+  const picker = input('files');
+  picker.addEventListener('change', () => {
+    take([...(picker.files ?? [])]);
+    picker.value = '';
+  });
+  const drop = element('drop');
+  for (const type of ['dragenter', 'dragover'] as const)
+    document.addEventListener(type, (event) => {
+      event.preventDefault();
+      drop.classList.add('over');
+    });
+  for (const type of ['dragleave', 'drop'] as const)
+    document.addEventListener(type, () => drop.classList.remove('over'));
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    take([...(event.dataTransfer?.files ?? [])]);
+  });
+
+  const response = await fetch('concepts/sets.json');
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by our own build
+  const sets = (await response.json()) as PictureSet[];
+  const ordered = sets.toSorted((a, b) => a.kind.localeCompare(b.kind) || a.name.localeCompare(b.name));
+  element('sets').replaceChildren(
+    ...ordered.map((set) => {
+      const radio = make('input', { type: 'radio', name: 'set', value: set.name });
+      radio.setAttribute('aria-label', `${set.name}, ${set.kind === 'style' ? 'a style' : 'a thing'}`);
+      radio.addEventListener('change', () => {
+        chosen = [...set.pictures];
+        notice(undefined);
+        show();
+        onSet(set);
+      });
+      const four = set.pictures
+        .slice(0, 4)
+        .map((src) => make('img', { className: 'pixels', src, alt: '', loading: 'lazy' }));
+      return make(
+        'label',
+        { className: 'set' },
+        radio,
+        make('span', { className: 'four' }, ...four),
+        make('span', { className: 'name', textContent: set.name }),
+      );
+    }),
+  );
+  return { chosen: () => chosen };
+}

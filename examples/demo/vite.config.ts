@@ -1,0 +1,99 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { copyAssets } from '@textual-inversion/web/assets';
+import { defineConfig, type Plugin } from 'vite';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Nothing but this origin. A worker follows the policy of its own answer, so the header goes with every file. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval' blob:", // blob: the threads of TensorFlow.js, the last engine in the row
+  "style-src 'self'",
+  "img-src 'self' blob: data:",
+  "connect-src 'self' blob: data:",
+  "worker-src 'self' blob:",
+  "manifest-src 'self'",
+  "base-uri 'self'",
+  "form-action 'none'",
+].join('; ');
+
+/** With these a page may use threads. */
+const HEADERS = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Content-Security-Policy': POLICY,
+};
+
+/** Large files that most visits never need: kept when they are used, not beforehand. */
+const LATER = /asyncify|tfjs-backend|\.map$/;
+
+/** Puts the engines, the embedded model and the sets of pictures beside the page, and tells its service worker what there is. */
+function assets(): Plugin {
+  return {
+    name: 'demo-assets',
+    apply: 'build',
+    writeBundle({ dir = '' }) {
+      copyAssets(join(dir, 'textual-inversion'));
+      copySets(join(dir, 'concepts'));
+      const files = readdirSync(dir, { recursive: true, encoding: 'utf8' })
+        .map((path) => path.replaceAll('\\', '/'))
+        .filter((path) => statSync(join(dir, path)).isFile() && path !== 'service-worker.js');
+      const version = files.map((path) => `${path} ${statSync(join(dir, path)).size}`).join('\n');
+      const script = readFileSync(here('src/service-worker.js'), 'utf8')
+        .replace('__VERSION__', JSON.stringify(hash(version)))
+        .replace('__HEADERS__', JSON.stringify(HEADERS))
+        .replace('__FILES__', JSON.stringify(files.filter((path) => !LATER.test(path))));
+      writeFileSync(join(dir, 'service-worker.js'), script);
+    },
+  };
+}
+
+function copySets(folder: string): void {
+  const source = here('../concepts');
+  const sets = readdirSync(source, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => {
+      const { kind, initializer, token }: Record<string, string> = JSON.parse(
+        readFileSync(join(source, name, 'concept.json'), 'utf8'),
+      );
+      const pictures = readdirSync(join(source, name)).filter((file) => file.endsWith('.png'));
+      mkdirSync(join(folder, name), { recursive: true });
+      for (const picture of pictures) cpSync(join(source, name, picture), join(folder, name, picture));
+      return { name, kind, initializer, token, pictures: pictures.map((picture) => `concepts/${name}/${picture}`) };
+    });
+  writeFileSync(join(folder, 'sets.json'), JSON.stringify(sets));
+}
+
+/** FNV-1a: tells two builds apart. */
+function hash(text: string): string {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return (value >>> 0).toString(16);
+}
+
+export default defineConfig({
+  root: here('.'),
+  base: './',
+  resolve: {
+    alias: [
+      { find: '@textual-inversion/core', replacement: here('../../packages/core/src/index.ts') },
+      { find: '@textual-inversion/onnx', replacement: here('../../packages/onnx/src/index.ts') },
+      { find: '@textual-inversion/web/worker', replacement: here('../../packages/web/src/worker.ts') },
+      { find: /^@textual-inversion\/web$/, replacement: here('../../packages/web/src/index.ts') },
+    ],
+    // Without its own copies of WebAssembly: they come from `textual-inversion/`.
+    conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'import', 'default'],
+  },
+  build: {
+    outDir: 'dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+  },
+  worker: { format: 'es' },
+  preview: { headers: HEADERS },
+  plugins: [assets()],
+});

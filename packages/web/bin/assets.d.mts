@@ -1,0 +1,1 @@
+export declare function copyAssets(folder: string): Record<string, number>;

@@ -1,0 +1,175 @@
+import { createEagerRuntime, nearest, type Runtime, TextualInversionError } from '@textual-inversion/core';
+import { createOnnxRuntime } from '@textual-inversion/onnx';
+import type { OrtModule } from '@textual-inversion/onnx';
+
+export interface EngineOptions {
+  /** Folder at our own origin with the files of `textual-inversion-web-assets`: WebAssembly and the embedded model. */
+  readonly assetsUrl: string;
+  /** Threads of the WebAssembly engines. @defaultValue one per core, where the page is cross-origin isolated; else 1 */
+  readonly threads?: number;
+}
+
+/** An engine, and why it was taken. */
+export interface ChosenBackend {
+  readonly name: string;
+  readonly reason: string;
+  readonly runtime: Runtime;
+}
+
+interface Backend {
+  readonly name: string;
+  readonly what: string;
+  readonly create: (options: EngineOptions) => Promise<Runtime>;
+  /** Why `auto` should pass it by on this machine, though it may work. */
+  readonly objection?: () => Promise<string | undefined>;
+}
+
+/** ONNX Runtime binds weights as one buffer each; the largest of SD 1.x has 151 MB, chunked by the engine below this. */
+const MIN_BINDING_BYTES = 128 * 2 ** 20;
+
+/** In the order in which `auto` tries them. */
+const BACKENDS: readonly Backend[] = [
+  {
+    name: 'onnx-webgpu',
+    what: 'the compiled engine on WebGPU',
+    objection: softwareAdapter,
+    create: async (options) => {
+      await adapter();
+      return createOnnxRuntime({
+        ort: configured(await import('onnxruntime-web/webgpu'), options),
+        provider: 'webgpu',
+      });
+    },
+  },
+  {
+    name: 'onnx-wasm',
+    what: 'the compiled engine in WebAssembly',
+    create: async (options) =>
+      createOnnxRuntime({ ort: configured(await import('onnxruntime-web/wasm'), options), provider: 'wasm' }),
+  },
+  {
+    name: 'webgpu',
+    what: 'TensorFlow.js on WebGPU',
+    objection: softwareAdapter,
+    create: async () => {
+      await adapter();
+      await import('@tensorflow/tfjs-backend-webgpu');
+      return createEagerRuntime({ backend: 'webgpu' });
+    },
+  },
+  {
+    name: 'wasm',
+    what: 'TensorFlow.js in WebAssembly',
+    create: async (options) => {
+      const wasm = await import('@tensorflow/tfjs-backend-wasm');
+      wasm.setWasmPaths(options.assetsUrl);
+      wasm.setThreadsCount(threadsOf(options));
+      return createEagerRuntime({ backend: 'wasm' });
+    },
+  },
+];
+
+/** Names that `backend` takes, besides `auto`. */
+export const BACKEND_NAMES: readonly string[] = BACKENDS.map(({ name }) => name);
+
+/**
+ * Makes an engine. Every candidate runs a small graph before it is taken.
+ * @param name - One of `BACKEND_NAMES`, or `auto`: compiled WebGPU, compiled WebAssembly, then TensorFlow.js.
+ * @param without - Backends that `auto` passes by, such as one whose device was lost.
+ * @throws BACKEND_UNKNOWN, BACKEND_UNAVAILABLE
+ */
+export async function createBackend(
+  name: string,
+  options: EngineOptions,
+  without: readonly string[] = [],
+): Promise<ChosenBackend> {
+  if (name !== 'auto') {
+    const backend = BACKENDS.find((candidate) => candidate.name === name);
+    if (!backend) {
+      const guess = nearest(name, BACKEND_NAMES);
+      throw new TextualInversionError('BACKEND_UNKNOWN', {
+        where: 'backend',
+        expected: `auto, ${BACKEND_NAMES.join(', ')}`,
+        found: JSON.stringify(name),
+        fix: guess && `Did you mean "${guess}"?`,
+      });
+    }
+    try {
+      return { name, reason: `asked for: ${describe(backend, options)}`, runtime: await backend.create(options) };
+    } catch (cause) {
+      throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+        where: `backend ${name}`,
+        expected: backend.what,
+        found: messageOf(cause),
+        cause,
+      });
+    }
+  }
+  const refused: string[] = [];
+  for (const backend of BACKENDS.filter((candidate) => !without.includes(candidate.name))) {
+    try {
+      const objection = await backend.objection?.();
+      if (objection !== undefined) throw new Error(objection);
+      const runtime = await backend.create(options);
+      const because = refused.length > 0 ? `; before it: ${refused.join('; ')}` : '';
+      return { name: backend.name, reason: `${describe(backend, options)}${because}`, runtime };
+    } catch (error) {
+      refused.push(`${backend.name} (${messageOf(error)})`);
+    }
+  }
+  throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+    where: 'backend',
+    expected: 'one that works in this browser',
+    found: refused.join('; '),
+  });
+}
+
+/** Points ONNX Runtime at files of our own origin. */
+function configured<T extends OrtModule>(ort: T, options: EngineOptions): T {
+  ort.env.wasm.wasmPaths = options.assetsUrl;
+  ort.env.wasm.numThreads = threadsOf(options);
+  return ort;
+}
+
+function threadsOf({ threads }: EngineOptions): number {
+  if (!globalThis.crossOriginIsolated) return 1;
+  return threads ?? Math.max(1, navigator.hardwareConcurrency);
+}
+
+function describe({ name, what }: Backend, options: EngineOptions): string {
+  if (!name.endsWith('wasm')) return what;
+  const threads = threadsOf(options);
+  const why = globalThis.crossOriginIsolated ? '' : ': the page is not cross-origin isolated';
+  return `${what}, ${threads} thread${threads === 1 ? '' : 's'}${why}`;
+}
+
+/** The GPU, where there is one that is large enough. */
+async function adapter(): Promise<GPUAdapter> {
+  const found = await globalThis.navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  if (!found) throw new Error(globalThis.navigator.gpu ? 'no graphics adapter' : 'this browser has no WebGPU');
+  const { maxStorageBufferBindingSize: bytes } = found.limits;
+  if (bytes < MIN_BINDING_BYTES) throw new Error(`an adapter that binds at most ${Math.floor(bytes / 2 ** 20)} MiB`);
+  return found;
+}
+
+/** A GPU that is only imitated by the CPU must not win over the CPU. */
+async function softwareAdapter(): Promise<string | undefined> {
+  const { info }: GPUAdapter & { info?: AdapterInfo } = await adapter();
+  const names = [info?.vendor, info?.architecture, info?.device, info?.description].join(' ');
+  const software = info?.isFallbackAdapter === true || /swiftshader|llvmpipe|software|basic render/i.test(names);
+  return software ? 'a software adapter, slower than WebAssembly' : undefined;
+}
+
+/** Newer than the types of WebGPU that TensorFlow.js brings along. */
+interface AdapterInfo {
+  readonly vendor?: string;
+  readonly architecture?: string;
+  readonly device?: string;
+  readonly description?: string;
+  readonly isFallbackAdapter?: boolean;
+}
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.split('\n')[0] ?? message;
+}

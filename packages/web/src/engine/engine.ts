@@ -1,0 +1,232 @@
+import {
+  type ByteSource,
+  type Concept,
+  type DiffusionModel,
+  type FileTree,
+  generate,
+  INVERT_DEFAULTS,
+  inspectModel,
+  invert,
+  loadModel,
+  TextualInversionError,
+} from '@textual-inversion/core';
+import { type ChosenBackend, createBackend } from '../backends.js';
+import { exclusively } from '../files/private-files.js';
+import { address, listRemote, remoteTree } from '../files/remote.js';
+import { bytesSource, directoryTree, filesTree } from '../files/sources.js';
+import { downloadModel, openStoredModel } from '../files/store.js';
+import { codec } from '../images/codec.js';
+import { fromPixelData, type PixelData, readPicture, toPixelData } from '../images/read.js';
+import { parametersText } from '../settings.js';
+import {
+  answer,
+  type Drawn,
+  type DrawRequest,
+  type EngineCalls,
+  type EngineEvent,
+  type LearnRequest,
+  type LearnSettings,
+  type LoadRequest,
+  type ModelFacts,
+} from './protocol.js';
+import { keepRun, openRun, type RunKeeper } from './runs.js';
+import { takingTurns } from './turns.js';
+
+/** The embedded model's name, and its folder among the assets. */
+export const TINY = 'tiny';
+
+interface Loaded {
+  model: DiffusionModel;
+  backend: ChosenBackend;
+  readonly tree: FileTree;
+  readonly request: LoadRequest;
+}
+
+interface Link {
+  readonly signal: AbortSignal;
+  tell(event: EngineEvent): void;
+}
+
+/** Does the work: in a worker, or on the page for those who have one of their own. */
+export function createEngine(): EngineCalls {
+  const models = new Map<number, Loaded>();
+  let nextId = 1;
+  const find = (id: number): Loaded => {
+    const loaded = models.get(id);
+    if (loaded) return loaded;
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'model',
+      expected: 'a loaded model',
+      found: 'one that was disposed of',
+    });
+  };
+  return {
+    load: (request, port) =>
+      withLink(port, async (link) => {
+        const tree = await openSource(request, link);
+        await inspectModel(tree, request); // a wrong folder is refused before an engine starts
+        const loaded = { tree, request, ...(await start(tree, request, link)) };
+        const id = nextId++;
+        models.set(id, loaded);
+        return factsOf(id, loaded);
+      }),
+    learn: (request, port) =>
+      withLink(port, (link) => exclusively('training', () => learn(find(request.model), request, link))),
+    draw: (request, port) => withLink(port, (link) => draw(find(request.model).model, request, link)),
+    unload: (id, port) =>
+      withLink(port, async () => {
+        find(id).model.dispose();
+        models.delete(id);
+        return undefined;
+      }),
+  };
+}
+
+/** Listens for `abort`, and sends events. */
+function withLink<T>(port: MessagePort, action: (link: Link) => Promise<T>) {
+  const controller = new AbortController();
+  port.onmessage = ({ data }) => {
+    if (data === 'abort') controller.abort();
+  };
+  return answer(async () => {
+    try {
+      return await action({ signal: controller.signal, tell: (event) => port.postMessage(event) });
+    } finally {
+      port.postMessage('end');
+    }
+  });
+}
+
+async function openSource({ source, assetsUrl }: LoadRequest, { signal, tell }: Link): Promise<FileTree> {
+  if (typeof source === 'string' && source === TINY) {
+    const folder = address(assetsUrl, TINY);
+    return { ...remoteTree(folder, await listRemote(folder, signal), signal), name: TINY };
+  }
+  if (source instanceof FileSystemDirectoryHandle) return directoryTree(source);
+  if (typeof source === 'object' && 'stored' in source) return openStoredModel(source.stored);
+  if (typeof source === 'object' && 'length' in source) return filesTree(source);
+  const { url, files, keepAs } =
+    typeof source === 'string' ? { url: source, files: undefined, keepAs: undefined } : source;
+  return downloadModel(url, {
+    name: keepAs,
+    files,
+    signal,
+    onProgress: ({ path, bytes, totalBytes }) =>
+      tell({ kind: 'load', phase: 'download', part: path, bytes, totalBytes }),
+  });
+}
+
+/** Makes an engine and loads the model into it. */
+async function start(tree: FileTree, request: LoadRequest, { signal, tell }: Link, without: readonly string[] = []) {
+  const backend = await createBackend(request.backend, request, without);
+  const model = await loadModel(tree, takingTurns(backend.runtime), {
+    variant: request.variant,
+    signal,
+    onProgress: ({ part, bytes, totalBytes }) => tell({ kind: 'load', phase: 'weights', part, bytes, totalBytes }),
+  });
+  return { backend, model };
+}
+
+function factsOf(id: number, { model, backend }: Loaded): ModelFacts {
+  const { name, family, sizePx, hints, scheduler } = model;
+  const { name: backendName, reason } = backend;
+  return { id, name, family, sizePx, hints, sampler: scheduler.sampler, backend: { name: backendName, reason } };
+}
+
+/** A training as it goes on: what has to survive a lost device or a closed tab. */
+interface Progress {
+  readonly settings: LearnSettings;
+  readonly pictures: readonly PixelData[];
+  readonly keeper: RunKeeper | undefined;
+  readonly losses: number[];
+  checkpoint: ByteSource | undefined;
+  step: number;
+}
+
+async function learn(loaded: Loaded, request: LearnRequest, link: Link): Promise<Concept> {
+  const progress = await beginOrOpen(loaded.model, request);
+  for (let lost = -1; ; ) {
+    try {
+      const concept = await learnOnce(loaded.model, progress, request, link);
+      await progress.keeper?.finish();
+      return concept;
+    } catch (error) {
+      if (!(error instanceof TextualInversionError) || error.code !== 'BACKEND_LOST') throw error;
+      // Lost twice at the same step: this device will not do.
+      const without = lost === progress.step ? [loaded.backend.name] : [];
+      lost = progress.step;
+      loaded.model.dispose();
+      const { request: wanted } = loaded;
+      const backend = without.length > 0 ? { ...wanted, backend: 'auto' } : wanted;
+      Object.assign(loaded, await start(loaded.tree, backend, link, without));
+      const { name, reason } = loaded.backend;
+      link.tell({ kind: 'recovered', step: progress.step, backend: { name, reason } });
+    }
+  }
+}
+
+async function beginOrOpen(model: DiffusionModel, { run, start: begin }: LearnRequest): Promise<Progress> {
+  if (begin) {
+    const { settings } = begin;
+    const pictures = (await Promise.all(begin.pictures.map(readPicture))).map(toPixelData);
+    const steps = settings.steps ?? model.hints.steps ?? INVERT_DEFAULTS.steps;
+    const keeper = run === undefined ? undefined : await keepRun(run, model.name, steps, settings, pictures);
+    return { settings, pictures, keeper, losses: [], checkpoint: undefined, step: 0 };
+  }
+  const keeper = await openRun(run ?? '', model.name);
+  const { settings, pictures, losses, checkpoint } = keeper;
+  return { settings, pictures, keeper, losses: [...losses], checkpoint, step: losses.length };
+}
+
+function learnOnce(
+  model: DiffusionModel,
+  progress: Progress,
+  { preview }: LearnRequest,
+  { signal, tell }: Link,
+): Promise<Concept> {
+  const { settings, pictures, keeper, losses, checkpoint: resume } = progress;
+  return invert(
+    model,
+    pictures.map(fromPixelData),
+    codec,
+    { ...settings, resume },
+    {
+      signal,
+      onEncode: (done, total) => tell({ kind: 'encode', done, total }),
+      onWarning: (message) => tell({ kind: 'warning', message }),
+      onCheckpoint: async (bytes, step) => {
+        progress.checkpoint = bytesSource(bytes, 'last checkpoint');
+        progress.step = step;
+        await keeper?.save(bytes, step, losses);
+        tell({ kind: 'checkpoint', step });
+      },
+      onStep: async (report, concept) => {
+        losses[report.step - 1] = report.loss;
+        tell({ kind: 'step', report });
+        if (!preview || report.step % preview.everySteps !== 0 || signal.aborted) return;
+        const { prompt = 'a photo of {}', seed = 0, steps = 12, guidanceScale = 5 } = preview;
+        const learned = concept();
+        const text = prompt.replaceAll('{}', learned.token);
+        const drawn = await generate(model, { prompt: text, concepts: [learned], seed, steps, guidanceScale });
+        for (const picture of drawn.pictures)
+          tell({ kind: 'preview', step: report.step, picture: toPixelData(picture) });
+      },
+    },
+  );
+}
+
+async function draw(model: DiffusionModel, { options }: DrawRequest, { signal, tell }: Link): Promise<Drawn> {
+  const { pictures, settings, warnings } = await generate(model, {
+    ...options,
+    signal,
+    onStep: (step, steps) => tell({ kind: 'draw', step, steps }),
+  });
+  const text = { parameters: parametersText(settings) };
+  return {
+    settings,
+    warnings,
+    pictures: await Promise.all(
+      pictures.map(async (picture) => ({ pixels: toPixelData(picture), png: await codec.encodePng(picture, text) })),
+    ),
+  };
+}

@@ -1,0 +1,248 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { type FileTree, TextualInversionError, throwIfAborted } from '@textual-inversion/core';
+import {
+  exclusively,
+  namesIn,
+  privateFolder,
+  readPrivate,
+  readPrivateJson,
+  removePrivate,
+  storageError,
+  writePrivate,
+} from './private-files.js';
+import { address, failed, fetchFrom, listRemote, type RemoteFiles } from './remote.js';
+import { blobSource } from './sources.js';
+
+const MANIFEST = 'manifest.json';
+/** Bytes hashed together when a stored file is checked. */
+const RUN_BYTES = 8 * 2 ** 20;
+
+/** A model in the storage of this site. */
+export interface StoredModel {
+  readonly name: string;
+  readonly url: string;
+  /** What is there, of what there has to be. */
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly complete: boolean;
+}
+
+interface Manifest {
+  readonly url: string;
+  readonly files: RemoteFiles;
+  /** Sums of files that came whole. */
+  readonly sums: Readonly<Record<string, string>>;
+}
+
+export interface DownloadOptions {
+  /** What to call it. @defaultValue the address */
+  readonly name?: string;
+  /** Its files, where the host has neither a `files.json` nor the usual names. */
+  readonly files?: RemoteFiles;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: { path: string; bytes: number; totalBytes: number }) => void;
+}
+
+/** Models that are kept here, whole or in part. */
+export async function listModels(): Promise<StoredModel[]> {
+  const models = await privateFolder('models');
+  const found: StoredModel[] = [];
+  for (const key of await namesIn(models)) {
+    const folder = await models.getDirectoryHandle(key);
+    const manifest = await readManifest(folder);
+    if (!manifest) continue;
+    const sizes = await Promise.all(
+      Object.keys(manifest.files).map(async (path) => (await readPrivate(folder, keyOf(path)))?.size ?? 0),
+    );
+    found.push({
+      name: decodeURIComponent(key),
+      url: manifest.url,
+      bytes: sizes.reduce((sum, size) => sum + size, 0),
+      totalBytes: totalOf(manifest.files),
+      complete: Object.keys(manifest.files).every((path) => manifest.sums[path] !== undefined),
+    });
+  }
+  return found;
+}
+
+/** Deletes a stored model. @throws STORAGE_BUSY while it is being downloaded */
+export async function deleteModel(name: string): Promise<void> {
+  await exclusively(`model ${name}`, async () => removePrivate(await privateFolder('models'), keyOf(name)));
+}
+
+/** Opens a model that is stored whole. @throws MODEL_MISSING_FILE */
+export async function openStoredModel(name: string): Promise<FileTree> {
+  const folder = await privateFolder('models', keyOf(name));
+  const manifest = await readManifest(folder);
+  const missing = Object.keys(manifest?.files ?? {}).find((path) => manifest?.sums[path] === undefined);
+  if (!manifest || missing !== undefined) {
+    throw new TextualInversionError('MODEL_MISSING_FILE', {
+      where: name,
+      expected: 'a stored model',
+      found: manifest ? `a download without ${missing}` : 'nothing',
+      fix: 'Download it first.',
+    });
+  }
+  return {
+    name,
+    list: async () => Object.keys(manifest.files),
+    open: async (path) => {
+      const file = manifest.files[path] && (await readPrivate(folder, keyOf(path)));
+      return file && blobSource(file, path, `${file.size}-${file.lastModified}`);
+    },
+  };
+}
+
+/**
+ * Brings a model into the storage of this site, or what is missing of it: a download that broke off goes on where it was.
+ * Lengths and checksums are checked.
+ * @throws DOWNLOAD_FAILED; STORAGE_FULL before anything is fetched; STORAGE_BUSY; ABORTED
+ */
+export async function downloadModel(url: string, options: DownloadOptions = {}): Promise<FileTree> {
+  const { name = url, signal, onProgress } = options;
+  return exclusively(`model ${name}`, async () => {
+    const folder = await privateFolder('models', keyOf(name));
+    const known = await readManifest(folder);
+    const fresh =
+      options.files ??
+      (await listRemote(url, signal).catch((error: unknown) => {
+        if (known && known.url === url) return known.files; // offline, with all of it here
+        throw error;
+      }));
+    const same = known !== undefined && known.url === url && JSON.stringify(known.files) === JSON.stringify(fresh);
+    if (!same && known) for (const path of Object.keys(known.files)) await removePrivate(folder, keyOf(path));
+    let manifest: Manifest = same ? known : { url, files: fresh, sums: {} };
+    await writePrivate(folder, MANIFEST, JSON.stringify(manifest));
+
+    const totalBytes = totalOf(fresh);
+    let bytes = 0;
+    for (const path of Object.keys(fresh)) bytes += (await readPrivate(folder, keyOf(path)))?.size ?? 0;
+    await checkRoom(name, totalBytes - bytes);
+    for (const [path, file] of Object.entries(fresh)) {
+      throwIfAborted(signal, url);
+      if (manifest.sums[path] !== undefined) continue;
+      const sum = await downloadFile(address(url, path), folder, path, file.size, signal, (added) => {
+        bytes += added;
+        onProgress?.({ path, bytes, totalBytes });
+      });
+      if (file.sha256 !== undefined && file.sha256 !== sum) {
+        await removePrivate(folder, keyOf(path));
+        throw failed(address(url, path), `SHA-256 ${file.sha256}`, sum, 'The file was damaged on its way; try again.');
+      }
+      manifest = { ...manifest, sums: { ...manifest.sums, [path]: sum } };
+      await writePrivate(folder, MANIFEST, JSON.stringify(manifest));
+    }
+    return openStoredModel(name);
+  });
+}
+
+/** Fetches what is missing of a file. @returns its SHA-256 */
+async function downloadFile(
+  url: string,
+  folder: FileSystemDirectoryHandle,
+  path: string,
+  size: number,
+  signal: AbortSignal | undefined,
+  onBytes: (added: number) => void,
+): Promise<string> {
+  const hash = sha256.create();
+  const part = await readPrivate(folder, keyOf(path));
+  const have = part && part.size <= size ? part.size : 0;
+  for (let at = 0; part && at < have; at += RUN_BYTES)
+    hash.update(new Uint8Array(await part.slice(at, Math.min(at + RUN_BYTES, have)).arrayBuffer()));
+  let done = have;
+  if (done < size || size === 0) {
+    const response = await fetchFrom(url, have, size, signal);
+    const sink = await openSink(folder, keyOf(path), have);
+    try {
+      const reader = response.body?.getReader();
+      for (;;) {
+        const chunk = await reader?.read();
+        if (!chunk || chunk.done) break;
+        if (done + chunk.value.length > size) throw failed(url, `${size} bytes`, 'more');
+        await sink.write(chunk.value);
+        hash.update(chunk.value);
+        done += chunk.value.length;
+        onBytes(chunk.value.length);
+      }
+    } catch (cause) {
+      throwIfAborted(signal, url);
+      const error = storageError(path, cause);
+      throw error === cause && !(cause instanceof TextualInversionError)
+        ? failed(
+            url,
+            `${size} bytes`,
+            `a connection that broke after ${done}`,
+            'Try again: it goes on from there.',
+            cause,
+          )
+        : error;
+    } finally {
+      await sink.close();
+    }
+  }
+  if (done < size) throw failed(url, `${size} bytes`, `${done}: half a file`, 'Try again: it goes on from there.');
+  return bytesToHex(hash.digest());
+}
+
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a file handle has besides in a worker; TypeScript keeps it in the types of workers. */
+interface SyncFile {
+  createSyncAccessHandle(): Promise<{
+    truncate(size: number): void;
+    write(bytes: Uint8Array, options: { at: number }): number;
+    close(): void;
+  }>;
+}
+
+/** Appends to a file. In a worker every write is on disk at once; a page can only write a file whole. */
+async function openSink(folder: FileSystemDirectoryHandle, name: string, offset: number): Promise<Sink> {
+  const file: FileSystemFileHandle & Partial<SyncFile> = await folder.getFileHandle(name, { create: true });
+  let at = offset;
+  if (file.createSyncAccessHandle) {
+    const handle = await file.createSyncAccessHandle();
+    handle.truncate(offset);
+    return {
+      write: async (bytes) => {
+        at += handle.write(bytes, { at });
+      },
+      close: async () => handle.close(),
+    };
+  }
+  const writable = await file.createWritable({ keepExistingData: offset > 0 });
+  await writable.seek(offset);
+  return { write: (bytes) => writable.write(new Uint8Array(bytes)), close: () => writable.close() };
+}
+
+/** @throws STORAGE_FULL */
+async function checkRoom(where: string, needed: number): Promise<void> {
+  const { quota, usage = 0 } = await navigator.storage.estimate();
+  if (quota === undefined || needed <= quota - usage) return;
+  const megabytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  throw new TextualInversionError('STORAGE_FULL', {
+    where,
+    expected: `${megabytes(needed)} of storage for this site`,
+    found: `${megabytes(quota - usage)} left`,
+    fix: 'Delete stored models, or free disk space. Nothing was downloaded.',
+    details: { needed, quota, usage },
+  });
+}
+
+async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest | undefined> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by downloadModel alone, in private storage
+  return (await readPrivateJson(folder, MANIFEST)) as Manifest | undefined;
+}
+
+function totalOf(files: RemoteFiles): number {
+  return Object.values(files).reduce((sum, { size }) => sum + size, 0);
+}
+
+/** A path or address as the name of one file. */
+function keyOf(path: string): string {
+  return encodeURIComponent(path).replaceAll('.', '%2E');
+}
