@@ -77,9 +77,9 @@ export async function generate(model: DiffusionModel, options: GenerateOptions):
     prediction: scheduler.prediction,
   });
   const guided = guidanceScale > 1;
+  const generator = new Generator(seed);
   const condition = await encodeCondition(model, settings, options.concepts ?? [], guided, count);
 
-  const generator = new Generator(seed);
   let sample: Float32Array = generator.normal(count * size).map((noise) => noise * sampler.initNoiseSigma);
   for (const [index, timestep] of sampler.timesteps.entries()) {
     throwIfAborted(options.signal, 'drawing');
@@ -169,7 +169,11 @@ async function encodeCondition(
     inputs['pooled'] = repeated(output(encoded, 'pooled'));
     inputs['sizes'] = sizeEmbedding(new Array<number[]>(texts.length * count).fill(sizes), addition.sinusoid);
   }
-  return { inputs, warnings: prompts.warnings };
+  const unused = concepts.filter(({ token }) => !texts.some((text) => text.includes(token)));
+  return {
+    inputs,
+    warnings: [...prompts.warnings, ...unused.map(({ token }) => `The prompt does not hold ${token}.`)],
+  };
 }
 
 /** `unconditional + scale * (conditional - unconditional)` */

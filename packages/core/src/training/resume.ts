@@ -66,42 +66,60 @@ export async function readCheckpoint(
   });
   const { metadata } = file;
   if (metadata['format'] !== FORMAT) throw corrupt(`format ${JSON.stringify(metadata['format'])}`);
-  checkFacts(source.name, metadata, facts);
+  const parsed = (key: string): unknown => {
+    try {
+      return JSON.parse(metadata[key] ?? '');
+    } catch (cause) {
+      throw corrupt(`${key} that is no JSON`, cause);
+    }
+  };
+  /** A list of whole numbers of at least 0. */
+  const counts = (key: string, value: unknown): number[] => {
+    if (Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && entry >= 0)) return value;
+    throw corrupt(`${key} ${JSON.stringify(value)}`);
+  };
+  checkFacts(source.name, { token: metadata['token'], model: metadata['model'], ...Object(parsed('settings')) }, facts);
 
-  const tensor = async (name: string): Promise<HostTensor> => {
+  const tensor = async (name: string, like?: HostTensor): Promise<HostTensor> => {
     const ref = file.tensors.get(name);
     if (!ref || ref.dtype !== 'F32') throw corrupt(`no ${name}`);
-    return { data: toFloat32(await ref.source.read(ref.offset, ref.length), ref.dtype), shape: ref.shape };
+    if (like && ref.shape.join() !== like.shape.join()) throw corrupt(`${name} of shape [${ref.shape.join(', ')}]`);
+    const data = toFloat32(await ref.source.read(ref.offset, ref.length), ref.dtype);
+    if (!data.every(Number.isFinite)) throw corrupt(`a number of ${name} that is not finite`);
+    return { data, shape: ref.shape };
   };
-  try {
-    const updates = JSON.parse(metadata['updates'] ?? '') as number[];
-    const rows: HostTensor[] = [];
-    const start: HostTensor[] = [];
-    const optimizer: AdamWState[] = [];
-    for (const [i, step] of updates.entries()) {
-      rows.push(await tensor(`rows.${i}`));
-      start.push(await tensor(`start.${i}`));
-      optimizer.push({ step, first: (await tensor(`first.${i}`)).data, second: (await tensor(`second.${i}`)).data });
-    }
-    const state: TrainingState = {
-      step: Number(metadata['step']),
+  const rows: HostTensor[] = [];
+  const start: HostTensor[] = [];
+  const optimizer: AdamWState[] = [];
+  for (const [i, step] of counts('updates', parsed('updates')).entries()) {
+    const own = await tensor(`rows.${i}`);
+    const [first, second] = [await tensor(`first.${i}`, own), await tensor(`second.${i}`, own)];
+    rows.push(own);
+    start.push(await tensor(`start.${i}`, own));
+    optimizer.push({ step, first: first.data, second: second.data });
+  }
+  const [step = 0] = counts('step', [parsed('step')]);
+  return {
+    state: {
+      step,
       rows,
       optimizer,
-      generator: Generator.fromState(JSON.parse(metadata['generator'] ?? '') as GeneratorState),
-      queue: JSON.parse(metadata['queue'] ?? '') as number[],
-    };
-    return { state, start };
+      generator: generatorOf(parsed('generator'), corrupt),
+      queue: counts('queue', parsed('queue')),
+    },
+    start,
+  };
+}
+
+function generatorOf(state: unknown, corrupt: (found: string, cause: unknown) => Error): Generator {
+  try {
+    return Generator.fromState(state as GeneratorState); // checks it
   } catch (cause) {
-    throw cause instanceof TextualInversionError ? cause : corrupt('numbers that do not fit together', cause);
+    throw corrupt('a generator that cannot go on', cause);
   }
 }
 
-function checkFacts(where: string, metadata: Readonly<Record<string, string>>, facts: CheckpointFacts): void {
-  const stored: Record<string, unknown> = {
-    token: metadata['token'],
-    model: metadata['model'],
-    ...(JSON.parse(metadata['settings'] ?? '{}') as object),
-  };
+function checkFacts(where: string, stored: Record<string, unknown>, facts: CheckpointFacts): void {
   const wanted: Record<string, unknown> = { token: facts.token, model: facts.model, ...facts.settings };
   const different = Object.keys(wanted).filter((key) => JSON.stringify(stored[key]) !== JSON.stringify(wanted[key]));
   if (different.length === 0) return;
