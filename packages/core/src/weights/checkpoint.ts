@@ -35,12 +35,16 @@ export async function openCheckpoint(
     const source = await tree.open(path);
     if (!source) throw missing(tree, path, 'The index names it; download the model again.');
     const file = await readSafetensors(source);
-    for (const [name, ref] of file.tensors) tensors.set(name, ref);
+    for (const [name, ref] of file.tensors) {
+      if (tensors.has(name)) throw twice(source.name, name);
+      tensors.set(name, ref);
+    }
   }
   return { name: folder, tensors, files };
 }
 
 interface WeightSet {
+  /** Such as `fp16`; empty for the plain name, which is full precision. */
   readonly variant: string;
   readonly files: (tree: FileTree) => Promise<string[]>;
 }
@@ -48,7 +52,8 @@ interface WeightSet {
 async function chooseFiles(tree: FileTree, folder: string, wanted: string | undefined): Promise<string[]> {
   const inFolder = (await tree.list())
     .filter((path) => path.startsWith(`${folder}/`))
-    .map((path) => path.slice(folder.length + 1));
+    .map((path) => path.slice(folder.length + 1))
+    .toSorted();
   const sets = inFolder.flatMap((file) => weightSet(folder, file) ?? []);
   const variants = sets.map(({ variant }) => variant);
   if (sets.length === 0) {
@@ -62,17 +67,16 @@ async function chooseFiles(tree: FileTree, folder: string, wanted: string | unde
       });
     throw missing(tree, `${folder}/${STEMS[0]}.safetensors`, 'Is this a model in the diffusers layout?');
   }
-  if (wanted !== undefined && !variants.includes(wanted))
-    throw missing(
-      tree,
-      `${folder}/*.${wanted}.safetensors`,
-      `Variants that are there: ${variants.map((v) => v || 'full precision').join(', ')}.`,
-    );
-  const set =
-    wanted !== undefined
-      ? sets.find(({ variant }) => variant === wanted)
-      : (sets.find(({ variant }) => variant === '') ?? sets[0]);
-  return set ? set.files(tree) : [];
+  // The plain name first; without one, a variant of full precision; then whatever comes first by name, on every system the same.
+  const order = wanted === undefined ? ['', 'fp32', 'non_ema', ...variants.toSorted()] : [wanted];
+  const variant = order.find((name) => variants.includes(name));
+  const set = sets.find((candidate) => candidate.variant === variant);
+  if (set) return set.files(tree);
+  throw missing(
+    tree,
+    `${folder}/*.${wanted}.safetensors`,
+    `Variants that are there: ${[...new Set(variants)].map((name) => name || 'full precision').join(', ')}.`,
+  );
 }
 
 /** What a file in a part's folder stands for: a whole file or the index of shards; undefined for anything else. */
@@ -121,6 +125,15 @@ export async function readJson(tree: FileTree, path: string): Promise<unknown> {
       cause,
     });
   }
+}
+
+function twice(file: string, name: string): TextualInversionError {
+  return new TextualInversionError('WEIGHT_FORMAT', {
+    where: file,
+    expected: 'every tensor in one of the shards',
+    found: `${name} in two`,
+    fix: 'The shards are of different downloads; download the model again.',
+  });
 }
 
 function missing(tree: FileTree, path: string, fix: string): TextualInversionError {

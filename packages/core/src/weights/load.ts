@@ -1,7 +1,6 @@
 import { TextualInversionError, throwIfAborted } from '../errors.js';
 import type { Placement, Runtime, TensorRef } from '../platform.js';
-import type { Tensor } from '../tf.js';
-import * as tf from '../tf.js';
+import { type Tensor, tf } from '../tf.js';
 import type { Checkpoint } from './checkpoint.js';
 import { toFloat32 } from './half.js';
 import type { Scope } from './scope.js';
@@ -74,16 +73,21 @@ export async function load<T>(
   read: (scope: Scope) => T,
   { signal, onProgress }: LoadOptions = {},
 ): Promise<T> {
-  const requests = dryRead(checkpoint, read).toSorted((a, b) => a.ref.offset - b.ref.offset);
+  const requests = inFileOrder(dryRead(checkpoint, read));
   const total = requests.reduce((sum, { ref }) => sum + ref.length, 0);
   const placed = new Map<string, Tensor>();
   let [next, bytes] = [0, 0];
   const work = async () => {
-    for (let request = requests[next++]; request; request = requests[next++]) {
-      throwIfAborted(signal, `loading ${checkpoint.name}`);
-      placed.set(request.ref.name, await runtime.place(request.ref, request.placement));
-      bytes += request.ref.length;
-      onProgress?.(bytes, total);
+    try {
+      for (let request = requests[next++]; request; request = requests[next++]) {
+        throwIfAborted(signal, `loading ${checkpoint.name}`);
+        placed.set(request.ref.name, await runtime.place(request.ref, request.placement));
+        bytes += request.ref.length;
+        onProgress?.(bytes, total);
+      }
+    } catch (error) {
+      next = requests.length; // the others stop, too
+      throw error;
     }
   };
   const outcomes = await Promise.allSettled(Array.from({ length: IN_FLIGHT }, work));
@@ -101,11 +105,18 @@ export async function load<T>(
   );
 }
 
+/** Shard after shard, each from its beginning: disks and networks like it. */
+function inFileOrder(requests: readonly TensorRequest[]): TensorRequest[] {
+  const files = [...new Set(requests.map(({ ref }) => ref.source))];
+  const rank = ({ ref }: TensorRequest) => files.indexOf(ref.source);
+  return requests.toSorted((a, b) => rank(a) - rank(b) || a.ref.offset - b.ref.offset);
+}
+
 /** What `Runtime.place` does on an ordinary TensorFlow.js backend: reads, converts, checks, permutes on the host, uploads. */
 export async function placeEagerly(ref: TensorRef, { shape, permute }: Placement): Promise<Tensor> {
   const data = toFloat32(await ref.source.read(ref.offset, ref.length), ref.dtype);
-  const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
+  const bad = firstNotFinite(data);
+  if (bad !== undefined) {
     throw new TextualInversionError('WEIGHT_NOT_FINITE', {
       where: `${ref.source.name}: ${ref.name}`,
       expected: 'finite numbers',
@@ -121,23 +132,30 @@ export async function placeEagerly(ref: TensorRef, { shape, permute }: Placement
   );
 }
 
+function firstNotFinite(data: Float32Array): number | undefined {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  return undefined;
+}
+
 /** Row-major numbers with their axes in another order. */
-function permuted(data: Float32Array, shape: readonly number[], permute: readonly number[]): Float32Array {
+export function permuted(data: Float32Array, shape: readonly number[], permute: readonly number[]): Float32Array {
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
   const sizes = permute.map((axis) => shape[axis] ?? 1);
   const steps = permute.map((axis) => strides[axis] ?? 1);
   const out = new Float32Array(data.length);
+  if (out.length === 0) return out;
+  // The last axis is the inner loop; the others count up like a clock.
+  const [size = 1, step = 1] = [sizes.at(-1), steps.at(-1)];
   const index = sizes.map(() => 0);
   let from = 0;
-  for (let to = 0; to < out.length; to++) {
-    out[to] = data[from] ?? 0;
-    for (let axis = sizes.length - 1; axis >= 0; axis--) {
-      const [size = 1, step = 1] = [sizes[axis], steps[axis]];
-      from += step;
+  for (let to = 0; to < out.length; to += size) {
+    for (let i = 0, at = from; i < size; i++, at += step) out[to + i] = data[at] ?? 0;
+    for (let axis = sizes.length - 2; axis >= 0; axis--) {
+      from += steps[axis] ?? 0;
       const position = (index[axis] = (index[axis] ?? 0) + 1);
-      if (position < size) break;
+      if (position < (sizes[axis] ?? 1)) break;
       index[axis] = 0;
-      from -= step * size;
+      from -= (steps[axis] ?? 0) * (sizes[axis] ?? 1);
     }
   }
   return out;
