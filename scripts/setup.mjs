@@ -38,7 +38,10 @@ export function install() {
   const lockfile = join(root, 'package-lock.json');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs) return;
   // onnxruntime-node carries its CPU and WebGPU binaries; its install script would only fetch CUDA from elsewhere.
-  run('Installing the dependencies', 'npm', ['ci', '--no-fund', '--no-audit'], { ONNXRUNTIME_NODE_INSTALL: 'skip' });
+  // `npm ci` would refuse a lockfile that lacks other platforms' optional binaries, and a registry may not have all of them.
+  run('Installing the dependencies', 'npm', ['install', '--no-save', '--no-fund', '--no-audit'], {
+    ONNXRUNTIME_NODE_INSTALL: 'skip',
+  });
 }
 
 /** Builds every package whose sources are newer than what was built. */
