@@ -30,7 +30,7 @@ const onnx =
       import('onnxruntime-node'),
       import('@textual-inversion/onnx'),
     ]);
-    return createOnnxRuntime({ ort: 'default' in ort ? (ort.default as typeof ort) : ort, provider, threads });
+    return createOnnxRuntime({ ort: 'default' in ort ? ort.default : ort, provider, threads });
   };
 
 /** In the order in which `auto` tries them. */

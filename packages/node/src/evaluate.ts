@@ -3,16 +3,15 @@ import {
   type Evaluation,
   loadClip,
   evaluate as measure,
-  type Picture,
 } from '@textual-inversion/core';
 import { openFolder } from './files.js';
 import type { LoadedModel } from './models.js';
-import { listPictures, readPicture } from './pictures.js';
+import { type Images, readPictures } from './pictures.js';
 
 export interface EvaluateOptions extends Omit<CoreOptions, 'pictures'> {
   readonly model: LoadedModel;
   /** Files, or the folder they are in; or pictures that are decoded already. */
-  readonly images: string | readonly (string | Picture)[];
+  readonly images: Images;
   /** Folder of the CLIP that judges (transformers' `CLIPModel`). @defaultValue the model's own, which the embedded one has */
   readonly clip?: string;
 }
@@ -22,8 +21,7 @@ export interface EvaluateOptions extends Omit<CoreOptions, 'pictures'> {
  * @throws What core's `evaluate` and `loadClip` throw
  */
 export async function evaluate({ model, images, clip, ...options }: EvaluateOptions): Promise<Evaluation> {
-  const files = typeof images === 'string' ? await listPictures(images) : images;
-  const pictures = await Promise.all(files.map((image) => (typeof image === 'string' ? readPicture(image) : image)));
+  const pictures = await readPictures(images);
   const judge = await loadClip(clip === undefined ? model.tree : await openFolder(clip), model.runtime);
   return measure(model, judge, { ...options, pictures });
 }

@@ -86,7 +86,7 @@ export async function writeFileSafely(
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {}); // where the folder is none, nothing was made
     throw new TextualInversionError('OUTPUT_FAILED', {
       where: path,
       expected: 'to write the file',

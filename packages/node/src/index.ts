@@ -6,6 +6,14 @@ export { openFile, openFolder, refuseExisting, type WriteOptions, writeFileSafel
 export { type GeneratedPicture, type GenerateOptions, generate } from './generate.js';
 export { type InvertOptions, invert } from './invert.js';
 export { inspectModel, type LoadedModel, type LoadModelOptions, loadModel, TINY } from './models.js';
-export { codec, enlarge, listPictures, PICTURE_EXTENSIONS, readPicture } from './pictures.js';
+export {
+  codec,
+  enlarge,
+  type Images,
+  listPictures,
+  PICTURE_EXTENSIONS,
+  readPicture,
+  readPictures,
+} from './pictures.js';
 export { grid } from './report/grid.js';
 export { type TrainingFolder, type TrainingFolderOptions, trainIntoFolder } from './report/training-folder.js';

@@ -10,12 +10,12 @@ import {
 import { type SavableConcept, savable } from './concepts.js';
 import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
-import { codec, listPictures, readPicture } from './pictures.js';
+import { codec, type Images, listPictures, readPictures } from './pictures.js';
 
 export interface InvertOptions extends Omit<CoreOptions, 'resume' | 'captions'>, InvertHooks {
   readonly model: LoadedModel;
   /** Files, or the folder they are in; or pictures that are decoded already. */
-  readonly images: string | readonly (string | Picture)[];
+  readonly images: Images;
   /** A folder with a text file per picture (`cat.png`: `cat.txt`), or one caption per picture. */
   readonly captions?: string | readonly (string | undefined)[];
   /** A checkpoint to go on from. */
@@ -39,7 +39,7 @@ export async function invert({
   ...options
 }: InvertOptions): Promise<SavableConcept> {
   const files = typeof images === 'string' ? await listPictures(images) : images;
-  const pictures = await Promise.all(files.map((image) => (typeof image === 'string' ? readPicture(image) : image)));
+  const pictures = await readPictures(files);
   const concept = await learn(
     model,
     pictures,

@@ -20,11 +20,13 @@ export const codec: ImageCodec = {
       found: string,
       cause?: unknown,
     ) => new TextualInversionError(code, { where: name, expected, found, cause });
+    const formats = 'a picture (PNG, JPEG, WebP, AVIF, TIFF or GIF)';
+    if (bytes.length === 0) throw wrong('IMAGE_FORMAT', formats, 'an empty file');
     const image = sharp(bytes, { limitInputPixels: false, failOn: 'truncated', animated: false });
     const info = await image.metadata().catch((cause: unknown) => {
-      throw wrong('IMAGE_FORMAT', 'a picture (PNG, JPEG, WebP, AVIF, TIFF or GIF)', 'something else', cause);
+      throw wrong('IMAGE_FORMAT', formats, 'something else', cause);
     });
-    const { width = 0, height = 0, pages = 1, format } = info;
+    const { width, height, pages = 1, format } = info;
     if (width * height > MAX_PIXELS)
       throw wrong('IMAGE_TOO_LARGE', `at most ${MAX_PIXELS / 1e6} million pixels`, `${width} x ${height}`);
     if (pages > 1) throw wrong('IMAGE_FORMAT', 'a still picture', `${format} with ${pages} frames`);
@@ -66,6 +68,17 @@ export async function readPicture(path: string): Promise<Picture> {
   if (!file)
     throw new TextualInversionError('IMAGE_NONE', { where: path, expected: 'a picture', found: 'no such file' });
   return codec.decode(await file.read(0, file.size), path);
+}
+
+/** Pictures as callers give them: a folder, files, or decoded already. */
+export type Images = string | readonly (string | Picture)[];
+
+/** Reads and decodes pictures, one after another: a camera's are large. @throws IMAGE_NONE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE */
+export async function readPictures(images: Images): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (const image of typeof images === 'string' ? await listPictures(images) : images)
+    pictures.push(typeof image === 'string' ? await readPicture(image) : image);
+  return pictures;
 }
 
 /** The pictures of a folder, in the order of their names. @throws IMAGE_NONE */

@@ -2,7 +2,7 @@ import { EVALUATE_DEFAULTS, type Evaluation, SAMPLERS, type SamplerName } from '
 import { Command } from 'commander';
 import { loadConcept } from '../concepts.js';
 import { evaluate } from '../evaluate.js';
-import { listPictures, readPicture } from '../pictures.js';
+import { readPictures } from '../pictures.js';
 import { interruptSignal } from './interrupt.js';
 import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
@@ -47,7 +47,7 @@ export function evaluateCommand(): Command {
 
 async function run(flags: EvaluateFlags): Promise<void> {
   const concept = await loadConcept(flags.concept);
-  const images = await Promise.all((await listPictures(flags.images)).map((path) => readPicture(path)));
+  const images = await readPictures(flags.images);
   const model = await openModel(flags, flags.json ?? false);
   const signal = interruptSignal(() => process.stderr.write('\nStopping.\n'));
   const edits = flags.edit ?? D.edits;

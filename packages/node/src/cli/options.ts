@@ -1,5 +1,5 @@
 import { numberIn, oneOf } from '@textual-inversion/core';
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { BACKEND_NAMES } from '../backends.js';
 import { type LoadedModel, loadModel, TINY } from '../models.js';
 import { startProgress } from './progress.js';

@@ -10,7 +10,7 @@ import {
 } from '@textual-inversion/core';
 import { Command } from 'commander';
 import { loadConcept } from '../concepts.js';
-import { listPictures, readPicture } from '../pictures.js';
+import { readPictures } from '../pictures.js';
 import { checkFolder, fileName, trainIntoFolder } from '../report/training-folder.js';
 import { interruptSignal } from './interrupt.js';
 import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
@@ -109,7 +109,7 @@ async function train(flags: TrainFlags): Promise<void> {
   // What can be seen without the model is refused before its gigabytes are read.
   await checkFolder(folder, { overwrite: flags.overwrite, goOn: flags.resume });
   const initializer = await readInitializer(flags.init);
-  for (const path of await listPictures(flags.images)) await readPicture(path);
+  await readPictures(flags.images);
   const model = await openModel(flags, flags.json ?? false);
   if (!flags.json) process.stderr.write(`Backend: ${model.backend.name}, ${model.backend.reason}\n`);
   const signal = interruptSignal(() =>

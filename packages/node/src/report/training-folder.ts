@@ -1,18 +1,11 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Concept,
-  INVERT_DEFAULTS,
-  type Picture,
-  type Property,
-  type StepReport,
-  withDefaults,
-} from '@textual-inversion/core';
+import { type Concept, INVERT_DEFAULTS, type Property, type StepReport, withDefaults } from '@textual-inversion/core';
 import { type SaveConceptOptions, savable } from '../concepts.js';
 import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
 import { type InvertOptions, invert } from '../invert.js';
-import { codec, listPictures, readPicture } from '../pictures.js';
+import { codec, listPictures, readPictures } from '../pictures.js';
 import { grid } from './grid.js';
 import { type LossPoint, lossPlot } from './loss-plot.js';
 import { type LabelledPng, reportHtml } from './report.js';
@@ -71,8 +64,7 @@ export async function trainIntoFolder({
   if (goOn && !resume) options.onWarning?.(`There is no checkpoint in ${folder} yet: starting from the beginning.`);
 
   const files = typeof options.images === 'string' ? await listPictures(options.images) : options.images;
-  const pictures: Picture[] = [];
-  for (const image of files) pictures.push(typeof image === 'string' ? await readPicture(image) : image);
+  const pictures = await readPictures(files);
   const before = resume ? await readHistory(folder, resume.step) : { losses: [], previews: [] };
   const losses: LossPoint[] = [...before.losses];
   const previews: LabelledPng[] = [...before.previews];
