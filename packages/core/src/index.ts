@@ -1,6 +1,6 @@
 // Every public name of core, by the folder it comes from. A test holds this list.
 export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
-export { CONCEPT_FORMATS, readConcept, writeConcept } from './concepts/formats/index.js';
+export { CONCEPT_FORMATS, pairConcepts, readConcept, writeConcept } from './concepts/formats/index.js';
 export { type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
 export { type Clip, loadClip } from './evaluation/clip.js';
 export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
@@ -21,6 +21,7 @@ export {
   type GenerateSettings,
   generate,
 } from './pipeline/text-to-image.js';
+export { createPicture } from './picture.js';
 export type {
   ByteSource,
   CompiledFunction,

@@ -1,7 +1,6 @@
 /**
  * The ports. Core computes; whoever binds it to Node or to a browser brings bytes, pictures and an engine.
  */
-import type { NdArray } from 'ndarray';
 import type { Tensor } from './tf.js';
 
 /** Random access to the bytes of one file, wherever it is. */
@@ -28,8 +27,14 @@ export interface FileTree {
   open(path: string): Promise<ByteSource | undefined>;
 }
 
-/** A picture: 8-bit sRGB, shape `[height, width, 3]` (or 4 with straight alpha). */
-export type Picture = NdArray<Uint8Array>;
+/** A picture: 8-bit sRGB, shape `[height, width, 3]` (or 4 with straight alpha). Every `NdArray<Uint8Array>` of that shape is one. */
+export interface Picture {
+  readonly data: Uint8Array;
+  readonly shape: readonly number[];
+  readonly stride: readonly number[];
+  readonly offset: number;
+  get(row: number, column: number, channel: number): number;
+}
 
 /** Decodes and encodes pictures. */
 export interface ImageCodec {

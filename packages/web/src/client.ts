@@ -8,7 +8,6 @@ import {
   writeConcept,
 } from '@textual-inversion/core';
 import * as Comlink from 'comlink';
-import { createEngine, TINY } from './engine/engine.js';
 import {
   type Answer,
   type EngineCalls,
@@ -17,6 +16,7 @@ import {
   type ModelFacts,
   type ModelSource,
   type PreviewOptions,
+  TINY,
   unwrap,
 } from './engine/protocol.js';
 import { blobSource, bytesSource } from './files/sources.js';
@@ -66,7 +66,9 @@ export async function loadModel(source: ModelSource = TINY, options: LoadModelOp
   const assetsUrl = new URL(options.assetsUrl ?? 'textual-inversion/', document.baseURI).href;
   const own = worker === undefined ? openWorker() : undefined;
   const link = worker === false ? undefined : (worker ?? own);
-  const engine = link ? Comlink.wrap<EngineCalls>(link) : createEngine();
+  const engine = link
+    ? Comlink.wrap<EngineCalls>(link)
+    : await import('./engine/engine.js').then(({ createEngine }) => createEngine()); // a page with a worker need not load it
   const broken =
     link &&
     new Promise<never>((_, reject) => {

@@ -1,4 +1,4 @@
-import ndarray from 'ndarray';
+import { createPicture } from '../picture.js';
 import type { Picture } from '../platform.js';
 
 /** Keys' free parameter; Pillow's choice. */
@@ -27,7 +27,7 @@ export function resizeBicubic(picture: Picture, height: number, width: number): 
       down[y * stride + x] = half(
         weights.reduce((sum, weight, k) => sum + weight * (across[(first + k) * stride + x] ?? 0), 0),
       );
-  return ndarray(new Uint8Array(down.buffer), [height, width, channels]);
+  return createPicture(new Uint8Array(down.buffer), [height, width, channels]);
 }
 
 /** Pillow rounds halves up; a clamped array on its own rounds them to even. */

@@ -1,4 +1,3 @@
-import ndarray from 'ndarray';
 import type { Concept } from '../concepts/concept.js';
 import { throwIfAborted } from '../errors.js';
 import { type DiffusionModel, output } from '../models/diffusion-model.js';
@@ -6,6 +5,7 @@ import { checkSize } from '../models/picture-size.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../models/unet/embeddings.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
+import { createPicture } from '../picture.js';
 import type { HostTensor, Picture } from '../platform.js';
 import { Generator } from '../random.js';
 import { createNoiseSchedule } from '../schedules/noise.js';
@@ -196,5 +196,5 @@ function toPicture({ data, shape }: HostTensor): Picture {
   const area = height * width;
   for (let c = 0; c < channels; c++)
     for (let i = 0; i < area; i++) pixels[i * channels + c] = ((data[c * area + i] ?? 0) / 2 + 0.5) * 255;
-  return ndarray(new Uint8Array(pixels.buffer), [height, width, channels]);
+  return createPicture(new Uint8Array(pixels.buffer), [height, width, channels]);
 }

@@ -1,5 +1,5 @@
-import ndarray from 'ndarray';
 import { TextualInversionError } from '../errors.js';
+import { createPicture } from '../picture.js';
 import type { HostTensor, ImageCodec, Picture } from '../platform.js';
 import type { Generator } from '../random.js';
 
@@ -77,7 +77,7 @@ export function flatten(picture: Picture, background: readonly number[]): Pictur
         data[at++] = Math.round(picture.get(y, x, c) * alpha + (background[c] ?? 0) * (1 - alpha));
     }
   }
-  return ndarray(data, [height, width, 3]);
+  return createPicture(data, [height, width, 3]);
 }
 
 function cut(picture: Picture, top: number, left: number, size: number): HostTensor {

@@ -28,12 +28,10 @@ import {
   type LearnSettings,
   type LoadRequest,
   type ModelFacts,
+  TINY,
 } from './protocol.js';
 import { keepRun, openRun, type RunKeeper } from './runs.js';
 import { takingTurns } from './turns.js';
-
-/** The embedded model's name, and its folder among the assets. */
-export const TINY = 'tiny';
 
 interface Loaded {
   model: DiffusionModel;

@@ -12,6 +12,9 @@ import { TextualInversionError } from '@textual-inversion/core';
 import type { RemoteFiles } from '../files/remote.js';
 import type { PixelData, SentPicture } from '../images/read.js';
 
+/** The embedded model's name, and its folder among the assets. */
+export const TINY = 'tiny';
+
 /** Where a model is. A string is an address, or `tiny` for the embedded one. */
 export type ModelSource =
   | string

@@ -1,6 +1,5 @@
-import { type ImageCodec, type Picture, TextualInversionError } from '@textual-inversion/core';
+import { createPicture, type ImageCodec, type Picture, TextualInversionError } from '@textual-inversion/core';
 import { encode } from 'fast-png';
-import ndarray from 'ndarray';
 import { isAnimated, sizeOf } from './headers.js';
 import { resample } from './resample.js';
 
@@ -56,14 +55,14 @@ export function pictureOf(bitmap: ImageBitmap, name: string): Picture {
 export function fromImageData({ data, width, height }: ImageData): Picture {
   let opaque = true;
   for (let i = 3; i < data.length && opaque; i += 4) opaque = data[i] === 255;
-  if (!opaque) return ndarray(new Uint8Array(data), [height, width, 4]);
+  if (!opaque) return createPicture(new Uint8Array(data), [height, width, 4]);
   const rgb = new Uint8Array(width * height * 3);
   for (let i = 0, at = 0; i < data.length; i += 4) {
     rgb[at++] = data[i] ?? 0;
     rgb[at++] = data[i + 1] ?? 0;
     rgb[at++] = data[i + 2] ?? 0;
   }
-  return ndarray(rgb, [height, width, 3]);
+  return createPicture(rgb, [height, width, 3]);
 }
 
 export function toImageData(picture: Picture): ImageData {

@@ -1,5 +1,4 @@
-import { type Picture, TextualInversionError } from '@textual-inversion/core';
-import ndarray from 'ndarray';
+import { createPicture, type Picture, TextualInversionError } from '@textual-inversion/core';
 import { failed } from '../files/remote.js';
 import { codec, fromImageData, packed, pictureOf } from './codec.js';
 
@@ -29,7 +28,7 @@ export function toPixelData(picture: Picture): PixelData {
 }
 
 export function fromPixelData({ data, shape }: PixelData): Picture {
-  return ndarray(data, [...shape]);
+  return createPicture(data, shape);
 }
 
 /** @throws IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE, DOWNLOAD_FAILED */

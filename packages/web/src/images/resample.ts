@@ -1,5 +1,4 @@
-import type { Picture } from '@textual-inversion/core';
-import ndarray from 'ndarray';
+import { createPicture, type Picture } from '@textual-inversion/core';
 
 /** Half-width of the kernel, in samples of the coarser of both grids. */
 const LOBES = 3;
@@ -41,7 +40,7 @@ export function resample(picture: Picture, height: number, width: number): Pictu
       for (let c = 0; c < channels; c++)
         data[(y * width + x) * channels + c] = c === 3 ? (pixel[c] ?? 0) : (pixel[c] ?? 0) / (opacity || 1);
     }
-  return ndarray(new Uint8Array(data.buffer), [height, width, channels]);
+  return createPicture(new Uint8Array(data.buffer), [height, width, channels]);
 }
 
 interface Weights {
