@@ -1,18 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { CONCEPT_FORMATS, readConcept, writeConcept } from '../../packages/core/src/concepts/formats/index.js';
-import type { ByteSource } from '../../packages/core/src/platform.js';
+import { readConcept } from '../../packages/core/src/concepts/formats/index.js';
 import { golden, readTensors } from '../support/golden.js';
+import { memoryFile } from '../support/memory.js';
 
 const expected = readTensors(golden('concepts', 'expected.safetensors'));
-const bytesOf = (name: string, bytes: Uint8Array): ByteSource => ({
-  name,
-  size: bytes.length,
-  read: async (offset, length) => {
-    if (offset + length > bytes.length) throw new Error('the end');
-    return bytes.slice(offset, offset + length);
-  },
-});
 const file = (name: string) => new Uint8Array(readFileSync(golden('concepts', name)));
 const files = readdirSync(golden('concepts')).filter((name) => name !== 'expected.safetensors');
 
@@ -38,7 +30,7 @@ describe('concept files of other tools', () => {
   it('are all listed here', () => expect(Object.keys(contents).toSorted()).toEqual(files.toSorted()));
 
   it.each(Object.entries(contents))('%s', async (name, { of, token, bits }) => {
-    const { concept } = await readConcept(bytesOf(name, file(name)));
+    const { concept } = await readConcept(memoryFile(name, file(name)));
     expect(concept.token).toBe(token);
     expect(concept.rows).toHaveLength(of.length);
     of.forEach((key, i) => {
@@ -53,30 +45,6 @@ describe('concept files of other tools', () => {
   });
 });
 
-describe('what we write', () => {
-  const concept = {
-    token: '<cat>',
-    rows: [{ data: Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)), shape: [2, 32] }],
-    info: { steps: 7, model: 'tiny' },
-  };
-  const pair = {
-    ...concept,
-    rows: [concept.rows[0]!, { data: Float32Array.from({ length: 96 }, (_, i) => Math.cos(i)), shape: [2, 48] }],
-  };
-
-  it.each(CONCEPT_FORMATS)('comes back: $name', async ({ name, encoders }) => {
-    const original = encoders === 2 ? pair : concept;
-    const read = await readConcept(bytesOf('cat.file', writeConcept(original, name)));
-    expect(read.concept.rows).toEqual(original.rows);
-    expect(writeConcept(original, name)).toEqual(writeConcept(original, name));
-  });
-
-  it('is refused where a format has no place for it', () => {
-    expect(() => writeConcept(pair, 'a1111')).toThrow(expect.objectContaining({ code: 'CONCEPT_WIDTH' }));
-    expect(() => writeConcept(concept, 'difusers')).toThrow(/Did you mean "diffusers"/);
-  });
-});
-
 describe('files from strangers', () => {
   it.each(files)('%s, cut or changed anywhere, is read or refused', async (name) => {
     const whole = file(name);
@@ -85,7 +53,7 @@ describe('files from strangers', () => {
       const changed = whole.slice();
       changed[at] = (changed[at] ?? 0) ^ 0xff;
       for (const bytes of [whole.slice(0, at), changed]) {
-        const outcome = await readConcept(bytesOf(name, bytes)).catch((error: unknown) => error);
+        const outcome = await readConcept(memoryFile(name, bytes)).catch((error: unknown) => error);
         if (outcome instanceof Error)
           expect(outcome).toMatchObject({ code: expect.stringMatching(/^CONCEPT_(FORMAT|UNSAFE)$/) });
         else expect(outcome).toHaveProperty('concept');
@@ -98,7 +66,7 @@ describe('files from strangers', () => {
     const head = file('diffusers-legacy-tar.bin').slice(0, 137);
     const hostile = new TextEncoder().encode("cos\nsystem\n(S'true'\ntR.");
     const bytes = new Uint8Array([...head, ...hostile]);
-    await expect(readConcept(bytesOf('evil.bin', bytes))).rejects.toMatchObject({
+    await expect(readConcept(memoryFile('evil.bin', bytes))).rejects.toMatchObject({
       code: 'CONCEPT_UNSAFE',
       details: { name: 'os.system' },
     });

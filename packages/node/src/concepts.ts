@@ -1,6 +1,7 @@
 import {
   CONCEPT_FORMATS,
   type Concept,
+  pairConcepts,
   readConcept,
   TextualInversionError,
   writeConcept,
@@ -28,9 +29,10 @@ export function savable(concept: Concept): SavableConcept {
 }
 
 /**
- * Reads a concept in any format in use.
+ * Reads a concept in any format in use. Where diffusers' trainer for SDXL wrote two files, `learned_embeds` and `learned_embeds_2`,
+ * the first stands for both.
  * @param token - The word for it, where the file does not name one or another is wanted.
- * @throws CONCEPT_FORMAT, CONCEPT_UNSAFE
+ * @throws CONCEPT_FORMAT, CONCEPT_UNSAFE, CONCEPT_WIDTH (two files that do not belong together)
  */
 export async function loadConcept(
   path: string,
@@ -44,8 +46,16 @@ export async function loadConcept(
       found: 'no such file',
     });
   }
-  const { concept, format } = await readConcept(source, token);
-  return { ...savable(token === undefined ? concept : { ...concept, token }), format };
+  const read = await readConcept(source, token);
+  const second = await openFile(secondHalf(path));
+  const concept = second ? pairConcepts(read.concept, (await readConcept(second, token)).concept) : read.concept;
+  return { ...savable(token === undefined ? concept : { ...concept, token }), format: read.format };
+}
+
+/** `learned_embeds-steps-500.safetensors` -> `learned_embeds_2-steps-500.safetensors`; of any other name, a path that is none. */
+function secondHalf(path: string): string {
+  const name = /^(.*[\\/])?learned_embeds((?:-steps-\d+)?\.\w+)$/.exec(path);
+  return name ? `${name[1] ?? ''}learned_embeds_2${name[2] ?? ''}` : '';
 }
 
 function formatOf(path: string, { rows }: Concept): string | undefined {
