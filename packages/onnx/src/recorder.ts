@@ -34,8 +34,25 @@ export const TO_CHANNELS_FIRST = [0, 3, 1, 2];
 /** Writes one graph, in terms of views: the helpers that all kernels share. */
 export class Recorder {
   readonly graph = new Graph();
+  readonly #recipes = new Map<string, () => View>();
 
   constructor(readonly target: Target) {}
+
+  /**
+   * Says how to compute a tensor once more, cheaply and from something smaller, so that the backward pass need not keep it. The recipe
+   * must not be the node that made it first: ONNX Runtime merges equal nodes.
+   */
+  remember(view: View, recipe: () => View): void {
+    if (view.source.kind === 'recorded') this.#recipes.set(view.source.value.name, recipe);
+  }
+
+  /** The same numbers as `view`, computed once more where there is a recipe. */
+  again(view: View): View {
+    const { source } = view;
+    const recipe = source.kind === 'recorded' ? this.#recipes.get(source.value.name) : undefined;
+    // A recipe gives the order of axes in which the tensor was first seen.
+    return recipe ? { ...view, source: recipe().source } : view;
+  }
 
   /** A view's numbers as a graph's value, stored in the order of its axes. */
   value(view: View): Value {

@@ -23,7 +23,7 @@ function scaledSilu(slope: number): Kernel {
 /** `dy * s * (1 + z (1 - s))` with z = slope x and s = sigmoid(z). */
 function scaledSiluGrad(slope: number): Kernel {
   return (r, input) => {
-    const z = mul(r, input('x'), number(slope));
+    const z = mul(r, r.again(input('x')), number(slope));
     const s = of(r, 'Sigmoid', z);
     const bend = mul(r, z, sub(r, uniform(1, s.shape), s));
     return mul(r, mul(r, input('dy'), s), add(r, bend, number(1)));
@@ -42,8 +42,12 @@ export const ACTIVATIONS: KernelTable = {
   QuickGeluGrad: scaledSiluGrad(QUICK_GELU_SLOPE),
   GeluExact: (r, input) => {
     const x = input('x');
-    if (r.target.fused) return r.elementwise('Gelu', [x], { shape: x.shape }, {}, MICROSOFT);
-    return mul(r, x, normalCdf(r, x));
+    if (!r.target.fused) return mul(r, x, normalCdf(r, x));
+    const y = r.elementwise('Gelu', [x], { shape: x.shape }, {}, MICROSOFT);
+    // Asked for a second time it is for the backward pass, which needs the distribution function anyway.
+    const again = r.again(y);
+    if (again === y) r.remember(y, () => mul(r, x, normalCdf(r, x)));
+    return again;
   },
   GeluExactGrad: (r, input) => {
     const x = input('x');

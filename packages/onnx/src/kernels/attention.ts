@@ -1,3 +1,4 @@
+import { Graph, MICROSOFT, type Value } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
 import { transposed, type View, viewOf } from '../view.js';
 import { add, mul, number, sub } from './elementwise.js';
@@ -8,8 +9,10 @@ import { concat, slice } from './shapes.js';
 
 // Shapes: B batch · T queries · S keys · D width · N heads · K = D / N
 
-/** Elements of the largest score tensor that is written at once (16 MiB of float32): what stays in a processor's cache. */
+/** Elements of the largest score tensor that is written at once (16 MiB of float32). */
 const MAX_SCORES = 2 ** 22;
+/** The same in a loop over one head's runs: half of that, which stays in a processor's cache. */
+const MAX_LOOP_SCORES = 2 ** 21;
 /** What a position that must not be seen adds to its score. */
 const HIDDEN = -1e9;
 
@@ -55,12 +58,89 @@ function causalMask(r: Recorder, start: number, rows: number, keys: number): Vie
 }
 
 function attend(r: Recorder, query: View, key: View, value: View, heads: number, causal: boolean): View {
+  if (r.target.fused && !causal) {
+    const inputs = [query, key, value].map((x) => r.value(x));
+    const attributes = { num_heads: { int: heads } };
+    return viewOf(r.graph.node('MultiHeadAttention', inputs, { shape: query.shape }, attributes, MICROSOFT));
+  }
   const [q, k, v] = [split(r, query, heads), split(r, key, heads), split(r, value, heads)];
   const scaled = mul(r, q, number(1 / Math.sqrt(q.shape[3] ?? 1)));
   const parts = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]) =>
     matMul(r, weights(r, rowsOf(r, scaled, start, rows), swapped(k), causal ? start : undefined), v),
   );
   return merge(r, concat(r, parts, 2));
+}
+
+/** Rows of one run of the loop: a divisor of T; `undefined` where everything at once is small, or no divisor serves. */
+function loopRows(q: View, keys: number): number | undefined {
+  const [batch = 1, heads = 1, total = 1] = q.shape;
+  if (batch * heads * total * keys <= MAX_SCORES) return undefined;
+  for (let runs = Math.ceil((total * keys) / MAX_LOOP_SCORES); runs <= total / 16; runs++) {
+    if (total % runs === 0) return total / runs;
+  }
+  return undefined;
+}
+
+/**
+ * The gradient head by head and run by run, in loops of the graph itself: only one run's scores are alive, and the order of the nodes
+ * cannot be changed to keep more.
+ */
+function loopOverHeads(
+  r: Recorder,
+  { q, k, v, dOut, correction }: Record<'q' | 'k' | 'v' | 'dOut' | 'correction', View>,
+  rows: number,
+): Gradients {
+  const [batch = 1, heads = 1, total = 1, width = 1] = q.shape;
+  const keys = k.shape[2] ?? 1;
+  const each = [batch * heads, total / rows];
+  // Subtracting the correction costs one column of the product instead of a pass over the scores.
+  const ones = r.value({ ...number(1), shape: [batch, heads, keys, 1], order: [0, 1, 2, 3] });
+  const less = concat(r, [dOut, mul(r, correction, number(-1))], 3);
+  const more = concat(r, [v, viewOf(ones)], 3);
+  const inputs = [
+    r.value(r.reshape(q, [...each, rows, width])),
+    r.value(r.reshape(dOut, [...each, rows, width])),
+    r.value(r.reshape(less, [...each, rows, width + 1])),
+    r.value(r.reshape(k, [batch * heads, keys, width])),
+    r.value(r.reshape(more, [batch * heads, keys, width + 1])),
+  ];
+  const perHead = new Graph(r.graph);
+  const [runs, dRuns, lessRuns, key, value] = inputs.map(({ shape }) => perHead.parameter(shape.slice(1)));
+  if (!runs || !dRuns || !lessRuns || !key || !value) throw new Error('five inputs make five parameters');
+  const state = { shape: [keys, width] };
+  const zeros = perHead.constant(new Float32Array(keys * width), state.shape, 'float32');
+  const [dk, dv, dq] = perHead.multi(
+    'Scan',
+    [zeros, zeros, runs, dRuns, lessRuns],
+    [state, state, { shape: runs.shape }],
+    { num_scan_inputs: { int: 3 }, body: { graph: oneRun(perHead, key, value, rows) } },
+  );
+  for (const result of [dq, dk, dv]) if (result) perHead.output(result);
+  const [allQueries, allKeys, allValues] = r.graph.multi(
+    'Scan',
+    inputs,
+    [{ shape: [...each, rows, width] }, ...[0, 1].map(() => ({ shape: [batch * heads, keys, width] }))],
+    { num_scan_inputs: { int: inputs.length }, body: { graph: perHead } },
+  );
+  if (!allQueries || !allKeys || !allValues) throw new Error('a loop has three results');
+  const whole = (x: Value): View => r.reshape(viewOf(x), [batch, heads, x === allQueries ? total : keys, width]);
+  return { dq: whole(allQueries), dk: whole(allKeys), dv: whole(allValues) };
+}
+
+/** The body of the inner loop: adds one run of rows to the gradients of keys and values. */
+function oneRun(parent: Graph, key: Value, value: Value, rows: number): Graph {
+  const [keys = 1, width = 1] = key.shape;
+  const g = new Graph(parent);
+  const [dk, dv] = [g.parameter(key.shape), g.parameter(key.shape)];
+  const [q, dOut, less] = [g.parameter([rows, width]), g.parameter([rows, width]), g.parameter([rows, width + 1])];
+  const scores = { shape: [rows, keys] };
+  const [transA, transB] = [{ transA: { int: 1 } }, { transB: { int: 1 } }];
+  const p = g.node('Softmax', [g.node('Gemm', [q, key], scores, transB)], scores, { axis: { int: -1 } });
+  const ds = g.node('Mul', [p, g.node('Gemm', [less, value], scores, transB)], scores);
+  g.output(g.node('Gemm', [ds, q, dk], { shape: key.shape }, transA));
+  g.output(g.node('Gemm', [p, dOut, dv], { shape: key.shape }, transA));
+  g.output(g.node('MatMul', [ds, key], { shape: q.shape }));
+  return g;
 }
 
 interface Gradients {
@@ -81,6 +161,11 @@ function attendGrad(
   const [q, k, v, dOut] = [headsOf(query), headsOf(key), headsOf(value), headsOf(dy)];
   const scale = number(1 / Math.sqrt(q.shape[3] ?? 1));
   const scaled = mul(r, q, scale);
+  const rows = r.target.loops && !causal ? loopRows(q, k.shape[2] ?? 1) : undefined;
+  if (rows !== undefined) {
+    const { dq, dk, dv } = loopOverHeads(r, { q: scaled, k, v, dOut, correction }, rows);
+    return [mul(r, dq, scale), dk, dv].map((x) => merge(r, x));
+  }
   const runs = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]): Gradients => {
     const run = (x: View): View => rowsOf(r, x, start, rows);
     const p = weights(r, run(scaled), swapped(k), causal ? start : undefined);

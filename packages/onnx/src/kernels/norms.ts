@@ -45,15 +45,17 @@ function groupNorm(r: Recorder, input: View, scale: View, offset: View, groups: 
   const x = r.channelsFirst(input);
   const mean = groupMeans(r, channelMeans(r, x), groups);
   const centred = sub(r, viewOf(x), perChannel(r, mean, x));
-  const squares = mul(r, centred, centred);
-  const variance = groupMeans(r, channelMeans(r, r.value(squares)), groups);
+  const variance = groupMeans(r, channelMeans(r, r.value(mul(r, centred, centred))), groups);
   const rstd = reciprocalRoot(r, add(r, variance, number(epsilon)));
+  // One factor and one offset per channel: two passes over the picture, and the backward pass needs `x` alone.
   const factor = mul(r, perChannel(r, rstd, x), vector(r, scale, x));
-  const y = add(r, mul(r, centred, factor), vector(r, offset, x));
-  return [r.fromChannelsFirst(r.value(y)), mean, rstd];
+  const shift = sub(r, vector(r, offset, x), mul(r, perChannel(r, mean, x), factor));
+  const y = r.fromChannelsFirst(r.value(add(r, mul(r, viewOf(x), factor), shift)));
+  r.remember(y, () => r.fromChannelsFirst(r.value(add(r, shift, mul(r, factor, viewOf(x))))));
+  return [y, mean, rstd];
 }
 
-// With centred = x - mean: dx = dy * a + centred * b + c, where a, b and c are one number per channel.
+// With centred = x - mean: dx = dy * a - centred * b - c = dy * a - x * b + (mean * b - c), where a, b and c are one number per channel.
 function groupNormGrad(
   r: Recorder,
   { dy, x, scale, mean, rstd }: Record<'dy' | 'x' | 'scale' | 'mean' | 'rstd', View>,
@@ -62,15 +64,17 @@ function groupNormGrad(
   const [gradient, picture] = [r.channelsFirst(dy), r.channelsFirst(x)];
   const [batch = 1, channels = 1] = picture.shape;
   const weighted = (means: View) => mul(r, means, r.reshape(scale, [1, channels]));
-  const centred = sub(r, viewOf(picture), perChannel(r, mean, picture));
-  const meanG = groupMeans(r, weighted(channelMeans(r, gradient)), groups);
-  const along = channelMeans(r, r.value(mul(r, viewOf(gradient), centred)));
-  const meanGN = mul(r, groupMeans(r, weighted(r.reshape(along, [batch, channels])), groups), rstd);
+  const flat = (view: View) => r.reshape(view, [batch, channels]);
+  const sums = channelMeans(r, gradient);
+  const products = channelMeans(r, r.value(mul(r, viewOf(gradient), viewOf(picture))));
+  const along = sub(r, products, mul(r, sums, flat(perChannel(r, mean, picture)))); // means of dy * centred
+  const meanG = groupMeans(r, weighted(sums), groups);
+  const meanGN = mul(r, groupMeans(r, weighted(along), groups), rstd);
   const a = mul(r, perChannel(r, rstd, picture), vector(r, scale, picture));
-  const b = perChannel(r, mul(r, mul(r, rstd, rstd), meanGN), picture);
-  const c = perChannel(r, mul(r, rstd, meanG), picture);
-  const dx = sub(r, sub(r, mul(r, viewOf(gradient), a), mul(r, centred, b)), c);
-  return r.fromChannelsFirst(r.value(dx));
+  const b = mul(r, mul(r, rstd, rstd), meanGN);
+  const c = sub(r, mul(r, mean, b), mul(r, rstd, meanG));
+  const slopes = sub(r, mul(r, viewOf(gradient), a), mul(r, viewOf(picture), perChannel(r, b, picture)));
+  return r.fromChannelsFirst(r.value(add(r, slopes, perChannel(r, c, picture))));
 }
 
 function layerNorm(r: Recorder, x: View, scale: View, offset: View, epsilon: number): View[] {
