@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Concept, type DiffusionModel, type GenerateOptions, generate } from '../../packages/core/src/index.js';
+import * as tf from '../../packages/core/src/tf.js';
+import { loadGoldenModel } from '../support/model.js';
+import { families } from '../support/models.js';
+
+const FAMILIES = families.filter((name) => /sd1|sdxl/.test(name));
+
+/** Rows of one number each. */
+function concept(model: DiffusionModel, token: string, value: number, vectors = 1): Concept {
+  const rows = model.textEncoders.map(({ table: { width } }) => ({
+    data: new Float32Array(vectors * width).fill(value),
+    shape: [vectors, width],
+  }));
+  return { token, rows, info: {} };
+}
+
+describe.each(FAMILIES)('drawing with %s', (family) => {
+  let model: DiffusionModel;
+  beforeAll(async () => void (model = await loadGoldenModel(family)));
+  afterAll(() => model.dispose());
+  const draw = async (options: Partial<GenerateOptions>) =>
+    (await generate(model, { prompt: 'a cat', steps: 2, ...options })).pictures.map(({ data, shape }) => ({
+      data,
+      shape,
+    }));
+
+  test('the same seed gives the same picture; seed, sampler, guidance and negative prompt all count', async () => {
+    const [first] = await draw({ seed: 1 });
+    expect(await draw({ seed: 1 })).toEqual([first]);
+    for (const other of [{ seed: 2 }, { sampler: 'heun' as const }, { guidanceScale: 1 }, { negativePrompt: 'a dog' }])
+      expect(await draw({ seed: 1, ...other })).not.toEqual([first]);
+  });
+
+  test('several concepts in one prompt, each in its place', async () => {
+    const [one, two] = [concept(model, '<one>', 0.5), concept(model, '<two>', -0.5, 3)];
+    const both = await draw({ prompt: '<one> beside <two>', concepts: [one, two] });
+    expect(await draw({ prompt: '<one> beside <two>', concepts: [two, one] })).toEqual(both);
+    expect(await draw({ prompt: '<two> beside <one>', concepts: [one, two] })).not.toEqual(both);
+    const swapped = [
+      { ...one, token: '<two>' },
+      { ...two, token: '<one>' },
+    ];
+    expect(await draw({ prompt: '<one> beside <two>', concepts: swapped })).not.toEqual(both);
+  });
+
+  test('several pictures, another size, progress, warnings, and no tensor left', async () => {
+    const before = tf.memory().numTensors;
+    const steps: [number, number][] = [];
+    const { pictures, settings, warnings } = await generate(model, {
+      prompt: `a ${'very '.repeat(80)}small cat`,
+      concepts: [concept(model, '<one>', 0.1)],
+      count: 2,
+      widthPx: 64,
+      heightPx: 32,
+      steps: 3,
+      sampler: 'euler',
+      onStep: (step, of) => void steps.push([step, of]),
+    });
+    expect(pictures.map(({ shape }) => shape)).toEqual([
+      [32, 64, 3],
+      [32, 64, 3],
+    ]);
+    expect(pictures[0]?.data).not.toEqual(pictures[1]?.data);
+    expect(steps).toEqual([
+      [1, 3],
+      [2, 3],
+      [3, 3],
+    ]);
+    expect(settings).toMatchObject({ widthPx: 64, heightPx: 32, sampler: 'euler', guidanceScale: 7.5, seed: 0 });
+    expect(warnings).toEqual([expect.stringContaining('cut off'), expect.stringContaining('<one>')]);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('stops when asked', async () => {
+    const before = tf.memory().numTensors;
+    const stop = new AbortController();
+    const drawn = draw({ steps: 50, signal: stop.signal, onStep: (step) => void (step === 2 && stop.abort()) });
+    await expect(drawn).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test.each<[string, string, Partial<GenerateOptions>]>([
+    ['no steps', 'OPTION_INVALID', { steps: 0 }],
+    ['no pictures', 'OPTION_INVALID', { count: 0 }],
+    ['a seed that is no whole number', 'OPTION_INVALID', { seed: 0.5 }],
+    ['guidance below zero', 'OPTION_INVALID', { guidanceScale: -1 }],
+    ['a sampler that is none', 'OPTION_INVALID', { sampler: 'eular' as never }],
+    ['a size the autoencoder cannot take', 'SIZE_INVALID', { widthPx: 63 }],
+    ['no size', 'SIZE_INVALID', { heightPx: 0 }],
+    [
+      'a concept of another width',
+      'CONCEPT_WIDTH',
+      { concepts: [{ token: '<x>', rows: [{ data: new Float32Array(7), shape: [1, 7] }], info: {} }] },
+    ],
+    ['a prompt that would lose its concept', 'PROMPT_TOO_LONG', { prompt: `${'very '.repeat(80)}<x>` }],
+  ])('refuses %s: %s', async (_, code, options) => {
+    const before = tf.memory().numTensors;
+    await expect(draw({ concepts: [concept(model, '<x>', 0)], ...options })).rejects.toMatchObject({ code });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});

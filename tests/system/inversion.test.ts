@@ -1,0 +1,174 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DiffusionModel, InvertOptions, Picture } from '../../packages/core/src/index.js';
+import * as tf from '../../packages/core/src/tf.js';
+import { bytesSource, runInversion, stripes } from '../support/inversion.js';
+import { loadGoldenModel } from '../support/model.js';
+import { families } from '../support/models.js';
+
+/** The smallest family, and SDXL, which trains the rows of two encoders. */
+const FAMILIES = families.filter((name) => /sd1|sdxl/.test(name));
+
+describe.each(FAMILIES)('learning a word on %s', (family) => {
+  let model: DiffusionModel;
+  beforeAll(async () => void (model = await loadGoldenModel(family)));
+  afterAll(() => model.dispose());
+
+  test('the same seed gives the same bytes, and another seed others', async () => {
+    const options = { steps: 3, vectors: 2, initializer: { random: true } } as const;
+    const [first, second, other] = [
+      await runInversion(model, options),
+      await runInversion(model, options),
+      await runInversion(model, { ...options, seed: 1 }),
+    ];
+    expect(second.checkpoints.get(3)).toEqual(first.checkpoints.get(3));
+    expect(second.concept).toEqual(first.concept);
+    expect(other.concept.rows).not.toEqual(first.concept.rows);
+    expect(first.concept.rows.map(({ shape }) => shape)).toEqual(
+      model.textEncoders.map(({ table }) => [2, table.width]),
+    );
+  });
+
+  test('a run that goes on from its middle ends with the same bytes', async () => {
+    const options = {
+      steps: 10,
+      checkpointEverySteps: 5,
+      flip: true,
+      crop: 'random',
+    } as const;
+    const whole = await runInversion(model, options);
+    const middle = whole.checkpoints.get(5) ?? new Uint8Array();
+    const rest = await runInversion(model, { ...options, resume: bytesSource(middle) });
+    expect(rest.reports.map(({ step }) => step)).toEqual([6, 7, 8, 9, 10]);
+    expect(rest.reports.map(({ loss }) => loss)).toEqual(whole.reports.slice(5).map(({ loss }) => loss));
+    expect(rest.concept).toEqual(whole.concept);
+    expect(rest.checkpoints.get(10)).toEqual(whole.checkpoints.get(10));
+  });
+
+  test('a run that is stopped leaves a checkpoint to go on from', async () => {
+    const options = { steps: 4, learningRateShape: 'cosine', warmupSteps: 1 } as const;
+    const whole = await runInversion(model, options);
+    const stop = new AbortController();
+    let [saved, at] = [new Uint8Array(), 0];
+    const stopped = runInversion(model, options, {
+      signal: stop.signal,
+      onStep: ({ step }) => void (step === 2 && stop.abort()),
+      onCheckpoint: (bytes, step) => void ([saved, at] = [new Uint8Array(bytes), step]),
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(at).toBe(2);
+    const rest = await runInversion(model, { ...options, resume: bytesSource(saved) });
+    expect(rest.concept).toEqual(whole.concept);
+  });
+
+  test('no tensor stays behind', async () => {
+    const before = tf.memory().numTensors;
+    await runInversion(model, { steps: 2, minSnrGamma: 5, maxGradientNorm: 1 });
+    expect(tf.memory().numTensors).toBe(before);
+    const stop = new AbortController();
+    stop.abort();
+    await expect(runInversion(model, {}, { signal: stop.signal })).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('learning a word', () => {
+  let model: DiffusionModel;
+  beforeAll(async () => void (model = await loadGoldenModel(FAMILIES[0] ?? '')));
+  afterAll(() => model.dispose());
+
+  test('one picture is learned: with the same noise, the learned word predicts it better than the first', async () => {
+    const pictures = [stripes(4)];
+    const learned = await runInversion(model, { steps: 30, learningRate: 2e-2, vectors: 4 }, { pictures });
+    expect(learned.reports.at(-1)?.moved).toBeGreaterThan(0.05);
+    /** Mean loss over the same draws, with steps too short to move anything. */
+    const lossFrom = async (initializer: InvertOptions['initializer']) => {
+      const options = { initializer, vectors: 4, steps: 8, batchSize: 2, learningRate: 1e-12, seed: 7 };
+      const { reports } = await runInversion(model, options, { pictures });
+      return reports.reduce((sum, { loss }) => sum + loss, 0) / reports.length;
+    };
+    expect(await lossFrom(learned.concept)).toBeLessThan(0.98 * (await lossFrom('cat')));
+  });
+
+  test('reports say what happened', async () => {
+    const seen: [number, number][] = [];
+    const { reports } = await runInversion(
+      model,
+      {
+        steps: 3,
+        batchSize: 2,
+        learningRate: 1e-2,
+        learningRateShape: 'linear',
+        warmupSteps: 1,
+        scaleLearningRate: true,
+      },
+      { onEncode: (done, total) => void seen.push([done, total]) },
+    );
+    expect(seen).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
+    expect(reports.map(({ learningRate }) => learningRate)).toEqual([0, 2e-2, 1e-2]);
+    for (const { step, steps, loss, seconds, gradientNorm, timesteps, moved } of reports) {
+      expect(steps).toBe(3);
+      expect(loss).toBeGreaterThan(0);
+      expect(seconds).toBeGreaterThan(0);
+      expect(gradientNorm).toBeGreaterThan(0);
+      expect(timesteps).toHaveLength(2);
+      expect(moved > 0).toBe(step > 1);
+    }
+  });
+
+  test('captions: each picture its own, and the word is put in where it is missing', async () => {
+    const warnings: string[] = [];
+    await runInversion(
+      model,
+      { steps: 1, captions: ['<it> on stripes', 'a photo of stripes'] },
+      { onWarning: (message) => void warnings.push(message) },
+    );
+    expect(warnings).toEqual([expect.stringContaining('a photo of stripes')]);
+  });
+
+  const refused: [string, string, Partial<InvertOptions>, Picture[]?][] = [
+    ['no pictures', 'IMAGE_NONE', {}, []],
+    ['an empty word', 'TOKEN_INVALID', { token: '' }],
+    ['a word with spaces', 'TOKEN_INVALID', { token: 'my cat' }],
+    ['a word that is known', 'TOKEN_EXISTS', { token: 'cat' }],
+    ['no initializer', 'INITIALIZER_INVALID', { initializer: '' }],
+    ['more tokens than rows', 'INITIALIZER_INVALID', { initializer: 'a tabby cat', vectors: 2 }],
+    [
+      'a concept of another width',
+      'CONCEPT_WIDTH',
+      { initializer: { token: '<x>', rows: [{ data: new Float32Array(7), shape: [1, 7] }], info: {} } },
+    ],
+    ['no steps', 'OPTION_INVALID', { steps: 0 }],
+    ['half a picture per step', 'OPTION_INVALID', { batchSize: 0.5 }],
+    ['a negative learning rate', 'OPTION_INVALID', { learningRate: -1 }],
+    ['a learning rate that is none', 'OPTION_INVALID', { learningRate: Number.NaN }],
+    ['a seed below zero', 'OPTION_INVALID', { seed: -1 }],
+    ['a template without a place', 'OPTION_INVALID', { templates: ['a photo'] }],
+    ['a template too long', 'PROMPT_TOO_LONG', { templates: [`${'very '.repeat(80)}{}`] }],
+    ['a size the autoencoder cannot take', 'SIZE_INVALID', { sizePx: 63 }],
+    ['a checkpoint that is none', 'CHECKPOINT_CORRUPT', { resume: bytesSource(new Uint8Array(100)) }],
+  ];
+  test.each(refused)('%s: %s', async (_, code, options, pictures) => {
+    const before = tf.memory().numTensors;
+    await expect(runInversion(model, options, { pictures })).rejects.toMatchObject({ code });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('a checkpoint of another run, and a damaged one', async () => {
+    const { checkpoints } = await runInversion(model, { steps: 1 });
+    const bytes = checkpoints.get(1) ?? new Uint8Array();
+    const resumed = (options: Partial<InvertOptions>, pictures?: Picture[]) =>
+      runInversion(model, { steps: 2, resume: bytesSource(bytes), ...options }, { pictures });
+    for (const options of [{ seed: 5 }, { batchSize: 2 }, { token: '<that>' }, { templates: ['a {}'] }, { flip: true }])
+      await expect(resumed(options)).rejects.toMatchObject({ code: 'CHECKPOINT_MISMATCH' });
+    await expect(resumed({}, [stripes(5)])).rejects.toMatchObject({ code: 'CHECKPOINT_MISMATCH' });
+    await expect(resumed({ resume: bytesSource(bytes.slice(0, -8)) })).rejects.toMatchObject({
+      code: 'CHECKPOINT_CORRUPT',
+    });
+    const notFinite = Uint8Array.from(bytes);
+    notFinite.fill(255, -4);
+    await expect(resumed({ resume: bytesSource(notFinite) })).rejects.toMatchObject({ code: 'CHECKPOINT_CORRUPT' });
+  });
+});
