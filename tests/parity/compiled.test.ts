@@ -1,36 +1,24 @@
 import * as ort from 'onnxruntime-node';
-import { afterAll, describe, expect, test } from 'vitest';
-import { type DiffusionModel, loadModel } from '../../packages/core/src/index.js';
-import { sizeEmbedding, timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
+import { afterAll, describe, test } from 'vitest';
+import { loadModel } from '../../packages/core/src/index.js';
+import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
 import { denoise } from '../../packages/core/src/models/unet/model.js';
 import { valueAndGrads } from '../../packages/core/src/nn/gradients.js';
 import type { HostTensor } from '../../packages/core/src/platform.js';
-import { createNoiseSchedule } from '../../packages/core/src/schedules/noise.js';
 import * as tf from '../../packages/core/src/tf.js';
 import { adamwStep, createAdamWState } from '../../packages/core/src/training/adamw.js';
-import { noisyLatents, predictionTarget } from '../../packages/core/src/training/loss.js';
 import { trainingStep } from '../../packages/core/src/training/step.js';
 import { createOnnxRuntime } from '../../packages/onnx/src/index.js';
 import { folder } from '../support/folder.js';
-import { about, expectClose, type GoldenTensor, golden, readTensors } from '../support/golden.js';
+import { about, expectClose, golden, readTensors } from '../support/golden.js';
 import { channelsLast, families, pick } from '../support/models.js';
 import { goldenPrompts } from '../support/prompts.js';
+import { entry, host, onlyPrompts, promptsOf, sizesOf, stepInputs } from '../support/step-inputs.js';
 
 /** `TI_PROVIDER` chooses another execution provider; a GPU's arithmetic differs more from the reference's. */
 const PROVIDER = process.env['TI_PROVIDER'] ?? 'cpu';
 const [FORWARD, GRADIENT, LOSS] = PROVIDER === 'cpu' ? [1e-4, 1e-3, 1e-4] : [1e-3, 1e-2, 1e-3];
 const ADAMW = { learningRate: 5e-3, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 1e-2 } as const;
-const SIZES = [64, 64, 0, 0, 64, 64];
-
-function host({ data, shape }: GoldenTensor): HostTensor {
-  return { data: Float32Array.from(data), shape };
-}
-
-/** Entry `index` along the first axis. */
-function entry({ data, shape: [, ...shape] }: HostTensor, index: number): HostTensor {
-  const size = shape.reduce((product, length) => product * length, 1);
-  return { data: data.slice(index * size, (index + 1) * size), shape };
-}
 
 describe.each(families)('%s, compiled', async (family) => {
   const runtime = await createOnnxRuntime({ ort, provider: PROVIDER });
@@ -166,73 +154,3 @@ describe.each(families)('%s, compiled', async (family) => {
     step.dispose();
   });
 });
-
-/** The prompts by the ids that the reference gave them, so that no tokenizer takes part. */
-async function promptsOf(
-  { textEncoders }: DiffusionModel,
-  idsOf: (suffix: string, prompt: string) => number[],
-  prompts: readonly string[],
-  rows: readonly HostTensor[],
-): Promise<Record<string, HostTensor>> {
-  const inputs: Record<string, HostTensor> = {};
-  for (const [i, { table, tokenizer }] of textEncoders.entries()) {
-    const { vocabSize, width } = table;
-    const concept = rows[i];
-    if (!concept) throw new Error('one concept per encoder');
-    const [vectors = 0] = concept.shape;
-    const ids = prompts.map((prompt) => idsOf(i === 0 ? '' : `_${i + 1}`, prompt));
-    const [batch, tokens] = [ids.length, ids[0]?.length ?? 0];
-    const embedded = await table.rows(ids.flat().map((id) => (id < vocabSize ? id : tokenizer.endId)));
-    const slots = new Float32Array(batch * tokens * vectors);
-    const ends = new Float32Array(batch * tokens);
-    for (const [place, id] of ids.flat().entries()) {
-      if (id < vocabSize) continue;
-      embedded.fill(0, place * width, (place + 1) * width);
-      slots[place * vectors + id - vocabSize] = 1;
-    }
-    for (const [b, prompt] of ids.entries()) ends[b * tokens + prompt.indexOf(tokenizer.endId)] = 1;
-    inputs[`rows.${i}`] = concept;
-    inputs[`embedded.${i}`] = { data: embedded, shape: [batch, tokens, width] };
-    inputs[`slots.${i}`] = { data: slots, shape: [batch, tokens, vectors] };
-    inputs[`ends.${i}`] = { data: ends, shape: [batch, tokens] };
-  }
-  return inputs;
-}
-
-function onlyPrompts(inputs: Record<string, HostTensor>): Record<string, HostTensor> {
-  return Object.fromEntries(Object.entries(inputs).filter(([name]) => /^(rows|embedded|slots|ends)\./.test(name)));
-}
-
-function sizesOf({ unet }: DiffusionModel, batch: number): Record<string, HostTensor> {
-  const { addition } = unet.config;
-  return addition ? { sizes: sizeEmbedding(Array<number[]>(batch).fill(SIZES), addition.sinusoid) } : {};
-}
-
-/** The inputs of a training step, from the numbers of a golden file. */
-async function stepInputs(
-  model: DiffusionModel,
-  idsOf: (suffix: string, prompt: string) => number[],
-  rows: readonly HostTensor[],
-  prompts: readonly string[],
-  latents: HostTensor,
-  noise: HostTensor,
-  timesteps: readonly number[],
-): Promise<Record<string, HostTensor>> {
-  const { noise: schedule, prediction } = model.scheduler;
-  const { alphasCumprod } = createNoiseSchedule(schedule);
-  const mixed = (mix: (latents: Float32Array, noise: Float32Array, alpha: number) => Float32Array): HostTensor => {
-    const parts = timesteps.map((t, b) => [
-      ...mix(entry(latents, b).data, entry(noise, b).data, alphasCumprod[t] ?? Number.NaN),
-    ]);
-    return { data: Float32Array.from(parts.flat()), shape: latents.shape };
-  };
-  expect(latents.shape[0]).toBe(timesteps.length);
-  return {
-    ...(await promptsOf(model, idsOf, prompts, rows)),
-    noisy: mixed(noisyLatents),
-    target: mixed((x, e, alpha) => predictionTarget(prediction, x, e, alpha)),
-    weights: { data: new Float32Array(timesteps.length).fill(1), shape: [timesteps.length] },
-    time: timestepEmbedding(timesteps, model.unet.config),
-    ...sizesOf(model, timesteps.length),
-  };
-}

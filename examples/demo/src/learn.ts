@@ -9,10 +9,11 @@ import {
 } from '@textual-inversion/web';
 import { drawCurve, smoothed } from './curve.js';
 import { canvasOf, duration, element, input, make, notice, wordsFor } from './page.js';
-import type { Pictures, PictureSet } from './pictures.js';
+import type { PictureSet, Pictures } from './pictures.js';
 
 /** The one run that this page keeps. */
 const RUN = 'page';
+/** At most so many steps are lost with the tab. */
 const CHECKPOINT_EVERY = 20;
 const PREVIEWS = 8;
 
@@ -90,7 +91,7 @@ export function setUpLearning(
       learningRate: input('rate').valueAsNumber,
       vectors: input('vectors').valueAsNumber,
       seed: input('learn-seed').valueAsNumber,
-      checkpointEverySteps: CHECKPOINT_EVERY,
+      checkpointEverySteps: Math.max(1, Math.min(CHECKPOINT_EVERY, Math.round(steps / 10))),
     } as const;
     const begin = async (hooks: LearnHooks) =>
       invert({
@@ -161,7 +162,8 @@ function trainingView(losses: number[], steps: number): { hooks: LearnHooks } {
     drawCurve(svg, losses, steps);
     const recent = times.slice(-20);
     const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
-    element('left').textContent = recent.length > 1 ? duration(pace * (steps - losses.length)) : '…';
+    element('left').textContent =
+      losses.length === steps ? 'done' : recent.length > 1 ? duration(pace * (steps - losses.length)) : '…';
     element('pace').textContent =
       recent.length > 1 ? `${pace < 1 ? `${Math.round(pace * 1000)} ms` : `${pace.toFixed(1)} s`}` : '…';
   };

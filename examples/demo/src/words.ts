@@ -51,7 +51,9 @@ export async function setUpWords(insert: (token: string) => void): Promise<Words
 
 function wordItem(concept: SavableConcept, remove: (token: string) => void): HTMLLIElement {
   const { token } = concept;
-  const formats = CONCEPT_FORMATS.filter(({ encoders }) => encoders === concept.rows.length);
+  const formats = CONCEPT_FORMATS.filter(({ encoders }) => encoders === concept.rows.length).toSorted(
+    (a, b) => Number(b.name === 'diffusers') - Number(a.name === 'diffusers'), // what most tools read comes first
+  );
   const format = make(
     'select',
     {},
@@ -62,7 +64,7 @@ function wordItem(concept: SavableConcept, remove: (token: string) => void): HTM
   save.setAttribute('aria-label', `Download ${token}`);
   save.addEventListener('click', () => {
     try {
-      const extension = formats.find(({ name }) => name === format.value)?.extension ?? '';
+      const extension = formats.find(({ name }) => name === format.value)?.extensions[0] ?? '';
       offer(concept.toBlob(format.value), `${token.replace(/[^\w-]+/g, '') || 'word'}${extension}`);
     } catch (error) {
       report(error);

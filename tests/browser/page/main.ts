@@ -1,0 +1,49 @@
+/** What the tests reach as `window.library`: the package as it is, and the parts of a model one by one. */
+import { loadModel as loadTree } from '../../../packages/core/src/index.js';
+import { trainingStep } from '../../../packages/core/src/training/step.js';
+import * as web from '../../../packages/web/src/index.js';
+
+type Numbers = Record<string, { data: readonly number[]; shape: readonly number[] }>;
+
+const assetsUrl = new URL('textual-inversion/', document.baseURI).href;
+
+/** Loads a model from an address on the page itself, for calls of its parts. */
+async function openParts(url: string, files: web.RemoteFiles, backend: string) {
+  const { runtime } = await web.createBackend(backend, { assetsUrl });
+  const model = await loadTree(web.remoteTree(url, files), runtime);
+  const step = runtime.compile(
+    'training-step',
+    trainingStep({ encoders: model.textEncoders, unet: model.unet.params }),
+  );
+  const functions = { ...model.functions, step };
+  return {
+    async run(name: keyof typeof functions, inputs: Numbers) {
+      const host = Object.entries(inputs).map(
+        ([key, { data, shape }]) => [key, { data: Float32Array.from(data), shape }] as const,
+      );
+      const outputs = await functions[name].run(Object.fromEntries(host));
+      return Object.fromEntries(Object.entries(outputs).map(([key, { data }]) => [key, [...data]]));
+    },
+    /** Tensors and bytes that TensorFlow.js holds. */
+    memory: () => ({ tensors: web.tf.memory().numTensors, bytes: web.tf.memory().numBytes }),
+    dispose: () => {
+      step.dispose();
+      model.dispose();
+    },
+  };
+}
+
+/** Runs something that should fail. @returns its code and message */
+async function failureOf(action: () => unknown): Promise<{ code: string; message: string }> {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof web.TextualInversionError) return { code: error.code, message: error.message };
+    return { code: 'not ours', message: String(error) };
+  }
+  return { code: 'none', message: 'it worked' };
+}
+
+const library = { ...web, openParts, failureOf };
+export type Library = typeof library;
+Object.assign(window, { library });

@@ -1,0 +1,132 @@
+import type { Browser, JSHandle, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DiffusionModel, HostTensor } from '../../packages/core/src/index.js';
+import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
+import { about, expectClose, GOLDEN, golden, readTensors } from '../support/golden.js';
+import { loadGoldenModel } from '../support/model.js';
+import { families, pick } from '../support/models.js';
+import { goldenPrompts } from '../support/prompts.js';
+import { host, promptsOf, sizesOf, stepInputs } from '../support/step-inputs.js';
+import type { Library } from './page/main.js';
+import { builtPage, ISOLATED } from './support/built.js';
+import { startBrowser } from './support/chromium.js';
+import { filesOf } from './support/files.js';
+import { type Served, serve } from './support/serve.js';
+
+declare global {
+  // The test page puts it there.
+  var library: Library;
+}
+
+type Parts = Awaited<ReturnType<Library['openParts']>>;
+
+let served: Served;
+beforeAll(async () => {
+  served = await serve({ '': await builtPage(), golden: GOLDEN }, ISOLATED);
+});
+afterAll(() => served.close());
+
+/** Bounds of forward numbers, of gradients and of the loss. */
+const EXACT = { forward: 1e-4, gradient: 1e-3, loss: 1e-4 };
+const GPU = { forward: 1e-3, gradient: 1e-2, loss: 1e-3 };
+
+/** The software adapter takes seconds for what the CPU does in milliseconds: there the smallest family stands for all. */
+const CASES = [
+  { backend: 'onnx-wasm', bounds: EXACT, webgpu: false, of: families },
+  { backend: 'wasm', bounds: EXACT, webgpu: false, of: families },
+  { backend: 'onnx-webgpu', bounds: GPU, webgpu: true, of: families.slice(0, 1) },
+  { backend: 'webgpu', bounds: GPU, webgpu: true, of: families.slice(0, 1) },
+];
+
+describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) => {
+  let browser: Browser;
+  let page: Page;
+  beforeAll(async () => {
+    browser = await startBrowser({ webgpu });
+    page = await browser.newPage();
+    await page.goto(`${served.origin}/`);
+    await page.waitForFunction(() => 'library' in globalThis);
+  });
+  afterAll(() => browser.close());
+
+  describe.each(of)('%s', (family) => {
+    let model: DiffusionModel;
+    let parts: JSHandle<Parts>;
+    const file = (name: string) => golden(`${family}-golden`, `${name}.safetensors`);
+    const { idsOf } = goldenPrompts(family);
+    const suffixes = () => model.textEncoders.map((_, i) => (i === 0 ? '' : `_${i + 1}`));
+    const run = (name: Parameters<Parts['run']>[0], inputs: Record<string, HostTensor>) =>
+      parts.evaluate((opened, [fn, given]) => opened.run(fn, given), [name, plain(inputs)] as const);
+
+    beforeAll(async () => {
+      model = await loadGoldenModel(family); // its tables and settings; the numbers come from the browser
+      parts = await page.evaluateHandle(([url, files, name]) => library.openParts(url, files, name), [
+        `${served.origin}/golden/${family}`,
+        filesOf(golden(family)),
+        backend,
+      ] as const);
+    });
+    afterAll(async () => {
+      model.dispose();
+      await parts.evaluate((opened) => opened.dispose());
+    });
+
+    test('text', async () => {
+      const tensors = readTensors(file('text'));
+      const { prompts } = about<{ prompts: string[] }>(file('text'));
+      const rows = suffixes().map((suffix) => host(pick(tensors, `rows${suffix}`)));
+      const { context, pooled } = await run('encodePrompts', await promptsOf(model, idsOf, prompts, rows));
+      expectClose(context ?? [], pick(tensors, 'context').data, bounds.forward, 'context');
+      expectClose(pooled ?? [], pick(tensors, 'pooled').data, bounds.forward, 'pooled');
+    });
+
+    test('UNet', async () => {
+      const tensors = readTensors(file('unet'));
+      const timesteps = Array.from(pick(tensors, 'timesteps').data);
+      const { output } = await run('denoise', {
+        sample: host(pick(tensors, 'sample')),
+        time: timestepEmbedding(timesteps, model.unet.config),
+        context: host(pick(tensors, 'context')),
+        ...(model.unet.config.addition ? { pooled: host(pick(tensors, 'pooled')) } : {}),
+        ...sizesOf(model, timesteps.length),
+      });
+      expectClose(output ?? [], pick(tensors, 'output').data, bounds.forward, 'output');
+    });
+
+    test('autoencoder', async () => {
+      const tensors = readTensors(file('vae'));
+      const image = host(pick(tensors, 'image'));
+      const { mean = [], logvar = [] } = await run('encodePicture', { picture: image });
+      const moments = host(pick(tensors, 'moments'));
+      const batch = moments.shape[0] ?? 1;
+      const half = (part: readonly number[], b: number) =>
+        part.slice((b * part.length) / batch, ((b + 1) * part.length) / batch);
+      const joined = Array.from({ length: batch }, (_, b) => [...half(mean, b), ...half(logvar, b)]);
+      expectClose(joined.flat(), moments.data, bounds.forward, 'moments');
+      const { picture } = await run('decodeLatents', { latents: host(pick(tensors, 'latent')) });
+      expectClose(picture ?? [], pick(tensors, 'decoded').data, bounds.forward, 'decoded');
+    });
+
+    test('loss and gradient of the rows', async () => {
+      const tensors = readTensors(file('gradient'));
+      const { prompts } = about<{ prompts: string[] }>(file('gradient'));
+      const rows = suffixes().map((suffix) => host(pick(tensors, `rows${suffix}`)));
+      const [latents, noise] = [host(pick(tensors, 'latents')), host(pick(tensors, 'noise'))];
+      const timesteps = Array.from(pick(tensors, 'timesteps').data);
+      const inputs = await stepInputs(model, idsOf, rows, prompts, latents, noise, timesteps);
+      const held = await parts.evaluate((opened) => opened.memory());
+      const outputs = await run('step', inputs);
+      expect(await parts.evaluate((opened) => opened.memory()), 'tensors after a step').toEqual(held);
+      expectClose(outputs['loss'] ?? [], pick(tensors, 'loss').data, bounds.loss, 'loss');
+      suffixes().forEach((suffix, i) =>
+        expectClose(outputs[`rows.${i}`] ?? [], pick(tensors, `grad.rows${suffix}`).data, bounds.gradient, `rows ${i}`),
+      );
+    });
+  });
+});
+
+function plain(inputs: Record<string, HostTensor>) {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { data, shape }]) => [name, { data: [...data], shape: [...shape] }]),
+  );
+}
