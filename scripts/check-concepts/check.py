@@ -4,7 +4,7 @@
 
 FOLDER/expected.json lists the files: `[{"file", "format", "token", "rows"}]`, rows being `[V, D]` for each text encoder.
 Needs torch and safetensors. Where diffusers and transformers are there too, its `load_textual_inversion` reads the files made for it.
-`tests/parity/concepts-python.test.ts` writes such a folder and calls this.
+`tests/python/concepts.test.ts` writes such a folder and calls this.
 """
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def string_to_param(file: dict) -> Rows:
 
 READERS: dict[str, Callable[[dict], Rows]] = {
     "diffusers": only_tensor,
-    "diffusers-bin": only_tensor,
     "a1111": string_to_param,
     "compvis": string_to_param,
     "kohya": lambda file: [file["emb_params"]],
@@ -60,7 +59,7 @@ def with_diffusers(path: Path, case: dict, tokenizer_folder: Path) -> Rows:
         hf_device_map = None
 
     # The halves of an SDXL file are handed over one by one, as the library's documentation says.
-    sources = READERS["sdxl"](load_file(path)) if case["format"] == "sdxl" else [str(path)]
+    sources = READERS["sdxl"](load(path)) if case["format"] == "sdxl" else [str(path)]
     found = []
     for source, rows in zip(sources, case["rows"], strict=True):
         width, heads = len(rows[0]), 2
@@ -95,7 +94,7 @@ def main() -> int:
     for case in json.loads((options.folder / "expected.json").read_text("utf-8")):
         path = options.folder / case["file"]
         readings = {"torch/safetensors": lambda: READERS[case["format"]](load(path))}
-        if HAS_DIFFUSERS and case["format"] in ("diffusers", "diffusers-bin", "a1111", "sdxl"):
+        if HAS_DIFFUSERS and case["format"] in ("diffusers", "a1111", "sdxl"):
             readings["diffusers"] = lambda: with_diffusers(path, case, options.tokenizer)
         for reader, read in readings.items():
             try:

@@ -23,17 +23,19 @@ describe('what we write', () => {
   it('is what the tools read, in every format and for one and several rows', () => {
     const folder = mkdtempSync(join(tmpdir(), 'check-concepts-'));
     try {
-      const expected = CONCEPT_FORMATS.flatMap(({ name, encoders, extension }) =>
-        [1, 3].map((vectors) => {
-          const concept: Concept = {
-            token: '<cat-toy>',
-            rows: [rows(vectors, 32), rows(vectors, 48)].slice(0, encoders),
-            info: { steps: 12, model: 'tiny' },
-          };
-          const file = `${name}-${vectors}${extension}`;
-          writeFileSync(join(folder, file), writeConcept(concept, name));
-          return { file, format: name, token: concept.token, rows: concept.rows.map(toLists) };
-        }),
+      const expected = CONCEPT_FORMATS.flatMap(({ name, encoders, extensions }) =>
+        extensions.flatMap((extension) =>
+          [1, 3].map((vectors) => {
+            const concept: Concept = {
+              token: '<cat-toy>',
+              rows: [rows(vectors, 32), rows(vectors, 48)].slice(0, encoders),
+              info: { steps: 12, model: 'tiny' },
+            };
+            const file = `${name}-${vectors}${extension}`;
+            writeFileSync(join(folder, file), writeConcept(concept, name, extension));
+            return { file, format: name, token: concept.token, rows: concept.rows.map(toLists) };
+          }),
+        ),
       );
       writeFileSync(join(folder, 'expected.json'), JSON.stringify(expected));
       const { status, stdout, stderr } = spawnSync(

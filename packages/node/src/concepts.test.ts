@@ -37,7 +37,7 @@ it('saves by the extension, and reads what it saved', async () => {
   expect(loaded).toMatchObject({ token: '<dog>', format: 'diffusers' });
   for (const [name, format] of [
     ['a.pt', 'a1111'],
-    ['a.bin', 'diffusers-bin'],
+    ['a.bin', 'diffusers'],
     ['a.safetensors', 'diffusers'],
   ] as const) {
     await loaded.save(join(folder, name));

@@ -1,15 +1,9 @@
-import {
-  CONCEPT_FORMATS,
-  type Concept,
-  pairConcepts,
-  readConcept,
-  TextualInversionError,
-  writeConcept,
-} from '@textual-inversion/core';
+import { extname } from 'node:path';
+import { type Concept, pairConcepts, readConcept, TextualInversionError, writeConcept } from '@textual-inversion/core';
 import { openFile, type WriteOptions, writeFileSafely } from './files.js';
 
 export interface SaveConceptOptions extends WriteOptions {
-  /** One of `CONCEPT_FORMATS`. @defaultValue by the extension: `.pt` is a1111, `.bin` diffusers-bin, anything else diffusers or sdxl */
+  /** One of `CONCEPT_FORMATS`. @defaultValue `sdxl` for two encoders, `a1111` for `.pt`, otherwise `diffusers` */
   readonly format?: string;
 }
 
@@ -23,8 +17,8 @@ export interface SavableConcept extends Concept {
 export function savable(concept: Concept): SavableConcept {
   return {
     ...concept,
-    save: async (path, { format = formatOf(path, concept), ...options } = {}) =>
-      writeFileSafely(path, writeConcept(concept, format), options),
+    save: async (path, { format, ...options } = {}) =>
+      writeFileSafely(path, writeConcept(concept, format, extname(path)), options),
   };
 }
 
@@ -56,11 +50,4 @@ export async function loadConcept(
 function secondHalf(path: string): string {
   const name = /^(.*[\\/])?learned_embeds((?:-steps-\d+)?\.\w+)$/.exec(path);
   return name ? `${name[1] ?? ''}learned_embeds_2${name[2] ?? ''}` : '';
-}
-
-function formatOf(path: string, { rows }: Concept): string | undefined {
-  const fits = CONCEPT_FORMATS.filter(({ encoders }) => encoders === rows.length);
-  return fits.find(
-    ({ extension, name }) => name !== 'compvis' && path.endsWith(extension) && extension !== '.safetensors',
-  )?.name;
 }

@@ -8,7 +8,6 @@ import type { ConceptFile } from './format.js';
 
 /** What a file holds, and what it says of itself. */
 export interface ConceptContents {
-  readonly container: 'safetensors' | 'torch';
   readonly file: ConceptFile;
   readonly token?: string;
   readonly info: ConceptInfo;
@@ -32,9 +31,9 @@ export async function readContents(
   const safetensors = start.length === 9 && start[8] === 0x7b && start.slice(4, 8).every((byte) => byte === 0);
   if (safetensors) return readTensors(source, wrong);
   const value = readTorchFile(await source.read(0, source.size), source.name);
-  if (value instanceof Map) return { container: 'torch', file: value, info: {} };
+  if (value instanceof Map) return { file: value, info: {} };
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return { container: 'torch', file: new Map([['', value]]), info: {} };
+    return { file: new Map([['', value]]), info: {} };
   throw wrong('a PyTorch file that holds no tensors');
 }
 
@@ -57,7 +56,6 @@ async function readTensors(
   const steps = Number(metadata['steps'] ?? metadata['step'] ?? metadata['ss_steps']);
   const model = metadata['model'] ?? metadata['ss_sd_model_name'];
   return {
-    container: 'safetensors',
     file,
     token: metadata['token'],
     info: { ...(Number.isSafeInteger(steps) && steps >= 0 ? { steps } : {}), ...(model ? { model } : {}) },

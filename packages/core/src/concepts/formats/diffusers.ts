@@ -13,12 +13,7 @@ export const diffusers: ConceptFormat = {
     if (!rows || token === undefined) return undefined;
     return { token: token === '' || NAMELESS.includes(token) ? undefined : token, rows: [rows] };
   },
-  write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([[concept.token, onlyRows(concept)]]) },
-};
-
-/** The same in a PyTorch file. */
-export const diffusersBin: ConceptFormat = {
-  ...diffusers,
-  name: 'diffusers-bin',
-  write: { container: 'torch', encoders: 1, toFile: (concept) => new Map([[concept.token, onlyRows(concept)]]) },
+  extensions: ['.safetensors', '.bin', '.pt'],
+  encoders: 1,
+  toFile: (concept) => new Map([[concept.token, onlyRows(concept)]]),
 };

@@ -12,6 +12,9 @@ export interface ReadConceptFile {
   readonly info?: ConceptInfo;
 }
 
+/** Endings of files: the first is safetensors, the others are `torch.save`'s. */
+export type ConceptExtension = '.safetensors' | '.pt' | '.bin';
+
 /** One way in which concepts are kept. */
 export interface ConceptFormat {
   readonly name: string;
@@ -19,13 +22,12 @@ export interface ConceptFormat {
   readonly tools: string;
   /** Reads the file, or says `undefined` when it is another format's. */
   read(this: void, file: ConceptFile): ReadConceptFile | undefined;
-  /** Writes for the tools; absent where no tool asks for it. `container` says how it is kept. */
-  readonly write?: {
-    readonly container: 'safetensors' | 'torch';
-    /** How many text encoders' rows it holds. */
-    readonly encoders: number;
-    toFile(concept: Concept): Map<string, TorchValue>;
-  };
+  /** The files that its tools read, the usual one first. */
+  readonly extensions: readonly [ConceptExtension, ...ConceptExtension[]];
+  /** How many text encoders' rows it holds. */
+  readonly encoders: number;
+  /** What to write for the tools. */
+  toFile(this: void, concept: Concept): Map<string, TorchValue>;
 }
 
 /** A value as rows `[V, D]`; `[D]` counts as one row. */

@@ -22,8 +22,8 @@ const pair: Concept = { ...concept, rows: [rows(2, 8), rows(2, 12)] };
 describe('readConcept', () => {
   it.each<[string, Uint8Array, string, string | undefined, number[][]]>([
     ['one tensor by its name', tensors({ '<a>': rows(3, 8) }), 'diffusers', '<a>', [[3, 8]]],
-    ['one row without its axis', torch(['<a>', rows(8)]), 'diffusers-bin', '<a>', [[1, 8]]],
-    ['a tensor alone', writeTorchFile(rows(3, 8)), 'diffusers-bin', undefined, [[3, 8]]],
+    ['one row without its axis', torch(['<a>', rows(8)]), 'diffusers', '<a>', [[1, 8]]],
+    ['a tensor alone', writeTorchFile(rows(3, 8)), 'diffusers', undefined, [[3, 8]]],
     ['half of an SDXL file', tensors({ clip_l: rows(3, 8) }), 'diffusers', undefined, [[3, 8]]],
     ['kohya', tensors({ emb_params: rows(3, 8) }), 'kohya', undefined, [[3, 8]]],
     ['OneTrainer', tensors({ emp_params: rows(3, 8) }), 'onetrainer', undefined, [[3, 8]]],
@@ -48,7 +48,7 @@ describe('readConcept', () => {
       ],
     ],
     ['A1111', torch(['string_to_param', new Map([['*', rows(3, 8)]])], ['name', 'a']), 'a1111', 'a', [[3, 8]]],
-    ['a word of its own', torch(['string_to_param', new Map([['<a>', rows(8)]])]), 'a1111', '<a>', [[1, 8]]],
+    ['a word of its own', torch(['string_to_param', new Map([['<a>', rows(8)]])]), 'compvis', '<a>', [[1, 8]]],
   ])('reads %s', async (_, bytes, format, token, shapes) => {
     const found = await read(bytes);
     expect(found.format).toBe(format);
@@ -105,25 +105,37 @@ describe('readConcept', () => {
 });
 
 describe('writeConcept', () => {
-  it.each(CONCEPT_FORMATS)('$name comes back', async ({ name, encoders, extension }) => {
+  const files = CONCEPT_FORMATS.flatMap(({ extensions, ...format }) =>
+    extensions.map((extension) => ({ ...format, extension })),
+  );
+  it.each(files)('$name as $extension comes back', async ({ name, encoders, extension }) => {
     const original = encoders === 2 ? pair : concept;
-    const bytes = writeConcept(original, name);
-    const { concept: found } = await read(bytes);
+    const bytes = writeConcept(original, name, extension);
+    const { concept: found, format } = await read(bytes);
+    expect(format).toBe(name);
     expect(found.rows).toEqual(original.rows);
-    // The paper's layout has no place for the rest, and a PyTorch file of diffusers' none for the training.
-    if (name !== 'compvis') expect(found.token).toBe('<cat>');
-    if (extension === '.safetensors' || name === 'a1111') expect(found.info).toEqual(concept.info);
-    expect(writeConcept(original, name)).toEqual(bytes);
+    // What tools agreed on has no place for more in PyTorch files.
+    const named = extension === '.safetensors' || ['a1111', 'diffusers'].includes(name);
+    expect(found.token).toBe(named ? '<cat>' : '<my-cat>');
+    expect(found.info).toEqual(extension === '.safetensors' || name === 'a1111' ? concept.info : {});
+    expect(writeConcept(original, name, extension)).toEqual(bytes);
   });
 
-  it('chooses by the number of encoders', async () => {
-    expect((await read(writeConcept(concept))).format).toBe('diffusers');
-    expect((await read(writeConcept(pair))).format).toBe('sdxl');
+  it('chooses by the encoders and by how the file is to be called', async () => {
+    const chosen = async (original: Concept, extension?: string) =>
+      (await read(writeConcept(original, undefined, extension))).format;
+    expect(await chosen(concept)).toBe('diffusers');
+    expect(await chosen(concept, '.pt')).toBe('a1111');
+    expect(await chosen(concept, '.bin')).toBe('diffusers');
+    expect(await chosen(concept, '.concept')).toBe('diffusers');
+    expect(await chosen(pair, '.pt')).toBe('sdxl');
+    expect(writeConcept(concept, 'diffusers', '.BIN')).toEqual(writeConcept(concept, 'diffusers', '.bin'));
   });
 
   it('refuses a format without room, and a name that is none', () => {
     expect(() => writeConcept(pair, 'a1111')).toThrow(expect.objectContaining({ code: 'CONCEPT_WIDTH' }));
     expect(() => writeConcept(concept, 'sdxl')).toThrow(expect.objectContaining({ code: 'CONCEPT_WIDTH' }));
+    expect(() => writeConcept(concept, 'a1111', '.safetensors')).toThrow(/ending in \.pt or \.bin/);
     expect(() => writeConcept(concept, 'difusers')).toThrow(/Did you mean "diffusers"/);
   });
 });

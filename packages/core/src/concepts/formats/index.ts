@@ -6,28 +6,24 @@ import { writeTorchFile } from '../../weights/torch-write.js';
 import { type Concept, vectorsOf } from '../concept.js';
 import { a1111, compvis } from './a1111.js';
 import { readContents } from './contents.js';
-import { diffusers, diffusersBin } from './diffusers.js';
-import { asRows, type ConceptFormat } from './format.js';
+import { diffusers } from './diffusers.js';
+import { asRows, type ConceptExtension, type ConceptFormat } from './format.js';
 import { kohya, oneTrainer } from './kohya.js';
 import { sdxl } from './sdxl.js';
 
 /** To add a format, write its file and put it here; the most particular first. */
-const FORMATS: readonly ConceptFormat[] = [a1111, compvis, sdxl, kohya, oneTrainer, diffusers, diffusersBin];
+const FORMATS: readonly ConceptFormat[] = [a1111, compvis, sdxl, kohya, oneTrainer, diffusers];
 
-/** Formats that can be written, with the tools that read them and the extension of their files. */
-export const CONCEPT_FORMATS: readonly { name: string; tools: string; extension: string; encoders: number }[] =
-  FORMATS.flatMap(({ name, tools, write }) =>
-    write
-      ? [
-          {
-            name,
-            tools,
-            extension: write.container === 'torch' ? (name === 'diffusers-bin' ? '.bin' : '.pt') : '.safetensors',
-            encoders: write.encoders,
-          },
-        ]
-      : [],
-  );
+/** What can be written: who reads it, how its files end (`extension` is the usual one), rows for how many text encoders. */
+export const CONCEPT_FORMATS: readonly (Pick<ConceptFormat, 'name' | 'tools' | 'extensions' | 'encoders'> & {
+  readonly extension: ConceptExtension;
+})[] = FORMATS.map(({ name, tools, extensions, encoders }) => ({
+  name,
+  tools,
+  extension: extensions[0],
+  extensions,
+  encoders,
+}));
 
 const MAX_VECTORS = 1024;
 
@@ -54,7 +50,7 @@ export async function readConcept(source: ByteSource, token?: string): Promise<{
       info: { ...contents.info, ...found.info },
     };
     checkRows(concept.rows, wrong);
-    return { concept, format: name === 'diffusers' && contents.container === 'torch' ? diffusersBin.name : name };
+    return { concept, format: name };
   }
   const keys = [...contents.file.keys()];
   throw wrong(`${keys.length} entries: ${keys.slice(0, 4).join(', ')}${keys.length > 4 ? ', …' : ''}`);
@@ -71,31 +67,26 @@ function checkRows(rows: readonly HostTensor[], wrong: (found: string) => Error)
 
 /**
  * Writes a concept for other tools.
- * @param format - One of `CONCEPT_FORMATS`. @defaultValue `diffusers`, or `sdxl` for two encoders
- * @throws OPTION_INVALID (unknown format), CONCEPT_WIDTH (a format for another number of encoders)
+ * @param chosen - One of `CONCEPT_FORMATS`. @defaultValue `sdxl` for two encoders, `a1111` for `.pt`, otherwise `diffusers`
+ * @param extension - Ending of the file's name; it decides between safetensors and PyTorch. @defaultValue the format's usual one
+ * @throws OPTION_INVALID (unknown format, or not in such a file), CONCEPT_WIDTH (a format for another number of encoders)
  */
-export function writeConcept(
-  concept: Concept,
-  format: string = concept.rows.length === 2 ? 'sdxl' : 'diffusers',
-): Uint8Array {
-  oneOf(
-    'format',
-    format,
-    CONCEPT_FORMATS.map(({ name }) => name),
-  );
-  const write = FORMATS.find(({ name }) => name === format)?.write;
-  if (!write) throw new Error('listed as writable');
-  if (write.encoders !== concept.rows.length) {
-    const others = CONCEPT_FORMATS.filter(({ encoders }) => encoders === concept.rows.length);
+export function writeConcept(concept: Concept, chosen?: string, extension?: string): Uint8Array {
+  const format = chosen ?? usualFormat(concept, extension);
+  const names = CONCEPT_FORMATS.map(({ name }) => name);
+  const writer = FORMATS[names.indexOf(oneOf('format', format, names))];
+  if (!writer) throw new Error('a format without a writer');
+  if (writer.encoders !== concept.rows.length) {
+    const others = FORMATS.filter(({ encoders }) => encoders === concept.rows.length);
     throw new TextualInversionError('CONCEPT_WIDTH', {
       where: `format ${format}`,
-      expected: `rows for ${write.encoders} text encoder${write.encoders === 1 ? '' : 's'}`,
+      expected: `rows for ${writer.encoders} text encoder${writer.encoders === 1 ? '' : 's'}`,
       found: `rows for ${concept.rows.length}`,
       fix: `Take ${others.map(({ name }) => name).join(' or ')}.`,
     });
   }
-  const file = write.toFile(concept);
-  if (write.container === 'torch') return writeTorchFile(file);
+  const file = writer.toFile(concept);
+  if (extensionFor(writer, extension) !== '.safetensors') return writeTorchFile(file);
   const tensors = [...file].flatMap(([name, value]): [string, HostTensor][] => {
     const rows = asRows(value);
     return rows ? [[name, rows]] : [];
@@ -106,6 +97,24 @@ export function writeConcept(
     token: concept.token,
     ...(steps === undefined ? {} : { steps: String(steps) }),
     ...(model === undefined ? {} : { model }),
+  });
+}
+
+function usualFormat({ rows }: Concept, extension: string | undefined): string {
+  if (rows.length === 2) return sdxl.name;
+  return extension?.toLowerCase() === '.pt' ? a1111.name : diffusers.name;
+}
+
+/** @param given - Any ending; one that says nothing (`.concept`) leaves the choice to the format. */
+function extensionFor({ name, extensions }: ConceptFormat, given: string | undefined): ConceptExtension {
+  const known = FORMATS.flatMap((format) => format.extensions).find((extension) => extension === given?.toLowerCase());
+  if (known === undefined) return extensions[0];
+  if (extensions.includes(known)) return known;
+  throw new TextualInversionError('OPTION_INVALID', {
+    where: `format ${name}`,
+    expected: `a file ending in ${extensions.join(' or ')}`,
+    found: known,
+    fix: 'Its tools read no others; choose another name or another format.',
   });
 }
 

@@ -8,7 +8,9 @@ export const kohya: ConceptFormat = {
     const rows = asRows(file.get('emb_params'));
     return rows && { rows: [rows] };
   },
-  write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([['emb_params', onlyRows(concept)]]) },
+  extensions: ['.safetensors', '.pt', '.bin'],
+  encoders: 1,
+  toFile: (concept) => new Map([['emb_params', onlyRows(concept)]]),
 };
 
 /**
@@ -22,5 +24,7 @@ export const oneTrainer: ConceptFormat = {
     const rows = file.size === 1 ? asRows(file.get('emp_params')) : undefined;
     return rows && { rows: [rows] };
   },
-  write: { container: 'safetensors', encoders: 1, toFile: (concept) => new Map([['emp_params', onlyRows(concept)]]) },
+  extensions: ['.safetensors'],
+  encoders: 1,
+  toFile: (concept) => new Map([['emp_params', onlyRows(concept)]]),
 };

@@ -18,15 +18,13 @@ export const sdxl: ConceptFormat = {
     }
     return undefined;
   },
-  write: {
-    container: 'safetensors',
-    encoders: 2,
-    toFile: ({ rows: [l, g] }) => {
-      if (!l || !g) throw new Error('a concept for SDXL has rows for two encoders');
-      return new Map([
-        ['clip_l', l],
-        ['clip_g', g],
-      ]);
-    },
+  extensions: ['.safetensors', '.pt', '.bin'],
+  encoders: 2,
+  toFile: ({ rows: [l, g] }) => {
+    if (!l || !g) throw new Error('a concept for SDXL has rows for two encoders');
+    return new Map([
+      ['clip_l', l],
+      ['clip_g', g],
+    ]);
   },
 };
