@@ -22,16 +22,10 @@ from vocabulary import encode
 from world import BACKGROUNDS
 
 CONCEPTS = ("dotti", "zebro", "lemmi")
-BATCH = 8
-TEMPLATES = (
-    "a photo of a {}", "a rendering of a {}", "a cropped photo of the {}", "the photo of a {}", "a photo of a clean {}", "a photo of a dirty {}",
-    "a dark photo of the {}", "a photo of my {}", "a photo of the cool {}", "a close-up photo of a {}", "a bright photo of the {}",
-    "a cropped photo of a {}", "a photo of the {}", "a good photo of the {}", "a photo of one {}", "a close-up photo of the {}",
-    "a rendition of the {}", "a photo of the clean {}", "a rendition of a {}", "a photo of a nice {}", "a good photo of a {}",
-    "a photo of the nice {}", "a photo of the small {}", "a photo of the weird {}", "a photo of the large {}", "a photo of a cool {}",
-    "a photo of a small {}",
+EDITS = (
+    "a photo of {} on a pink background", "a photo of {} on the beach", "a photo of {} wearing a red hat", "a photo of {} next to a house",
+    "a photo of two {}", "an outline of {}",
 )
-EDITS = ("a photo of {}", "a photo of {} on a white background", "a photo of {} on a black background", "a photo of {} on the beach", "a photo of {} wearing a red hat", "a photo of two {}", "an outline of {}")
 
 
 def add_word(tokenizer, text_encoder, word: str, initializer: str) -> int:
@@ -45,16 +39,16 @@ def add_word(tokenizer, text_encoder, word: str, initializer: str) -> int:
     return number
 
 
-def invert(concept: ConceptSet, tokenizer, vae, unet, text_encoder, steps: int, rate: float, seed: int = 0, initializer: str = "monster") -> list[float]:
+def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder, seed: int = 0, initializer: str = "monster") -> list[float]:
     """Optimizes the concept's one vector with everything else frozen; returns the losses."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    word = f"<{concept.name}>"
+    word, templates, batch = f"<{concept.name}>", hints["templates"][concept.kind], hints["batchSize"]
     number = add_word(tokenizer, text_encoder, word, initializer)
     embedding = text_encoder.get_input_embeddings()
     frozen = embedding.weight.detach().clone()
     vector = frozen[number].clone().requires_grad_(True)
-    optimizer = torch.optim.AdamW([vector], lr=rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=0.0)
     with torch.no_grad():
         code = vae.encode(to_tensor([draw(s) for s in concept.training]).to(unet.device)).latent_dist
     signal, losses = alphas_cumprod().to(unet.device), []
@@ -63,13 +57,13 @@ def invert(concept: ConceptSet, tokenizer, vae, unet, text_encoder, steps: int, 
         return torch.where((inputs[0] == number)[..., None], vector, output)
 
     handle = embedding.register_forward_hook(splice)
-    for step in range(steps):
-        chosen = torch.from_numpy(rng.integers(len(concept.training), size=BATCH))
+    for step in range(hints["steps"]):
+        chosen = torch.from_numpy(rng.integers(len(concept.training), size=batch))
         latents = code.sample()[chosen] * vae.config.scaling_factor
-        t = torch.randint(0, TRAIN_STEPS, (BATCH,), device=unet.device)
+        t = torch.randint(0, TRAIN_STEPS, (batch,), device=unet.device)
         noise = torch.randn_like(latents)
         a = signal[t].reshape(-1, 1, 1, 1)
-        ids = encode(tokenizer, [TEMPLATES[i].format(word) for i in rng.integers(len(TEMPLATES), size=BATCH)]).to(unet.device)
+        ids = encode(tokenizer, [templates[i].format(word) for i in rng.integers(len(templates), size=batch)]).to(unet.device)
         predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=text_encoder(ids).last_hidden_state).sample
         velocity = a.sqrt() * noise - (1 - a).sqrt() * latents
         loss = (predicted - velocity).square().mean()
@@ -101,7 +95,7 @@ def judge(concept: ConceptSet, painter: Painter, pair: ClipPair, guidance: float
         "real": closeness(pair, np.stack([draw(s) for s in concept.training]), held_out), "background": float(np.mean(right)),
     }
     edits = painter.paint([e.format(word) for e in EDITS], range(100, 100 + len(EDITS)), guidance)
-    rows = [[*[draw(s) for s in concept.training], *told[:4], *shown[:4], *edits[1:]]]
+    rows = [[*[draw(s) for s in concept.training], *told[:4], *shown[:4], *edits]]
     return numbers, rows
 
 
@@ -109,11 +103,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=PACKAGE)
     parser.add_argument("--run", type=Path, required=True, help="where the results go")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--hints", type=Path, default=PACKAGE / "textual_inversion.json", help="steps, batch size, learning rate and templates")
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
     given = parser.parse_args()
+    hints = json.loads(given.hints.read_text("utf-8"))
     tokenizer, vae, unet, text_encoder, pair = load_export(given.model)
     for module in (vae, unet, text_encoder, pair):
         module.to(choose_device()).eval().requires_grad_(False)
@@ -123,7 +117,7 @@ def main() -> None:
         if concept.name not in given.concepts:
             continue
         began = time.monotonic()
-        losses = invert(concept, tokenizer, vae, unet, text_encoder, given.steps, given.rate)
+        losses = invert(concept, hints, tokenizer, vae, unet, text_encoder)
         seconds = time.monotonic() - began
         results[concept.name], more = judge(concept, painter, pair, given.guidance)
         results[concept.name] |= {"seconds": seconds, "loss_first": float(np.mean(losses[:50])), "loss_last": float(np.mean(losses[-50:]))}
@@ -133,7 +127,7 @@ def main() -> None:
     print("| concept | `a photo of <concept>` | best caption | real pictures | background right |\n|---|---|---|---|---|")
     for name, r in results.items():
         print(f"| {name} | {r['concept']:.3f} | {r['caption']:.3f} | {r['real']:.3f} | {r['background']:.0%} |")
-    (given.run / "experiment.json").write_text(json.dumps({"steps": given.steps, "rate": given.rate, "guidance": given.guidance, "results": results}, indent=2) + "\n", "utf-8")
+    (given.run / "experiment.json").write_text(json.dumps({"hints": hints, "guidance": given.guidance, "results": results}, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains the embedded model within a time budget: draws, trains the autoencoder, the CLIP pair and the diffusion model, exports.
 
-    python scripts/tiny-model/train.py --minutes 180 --run runs/tiny
+    python scripts/tiny-model/train.py --minutes 180 --run ../tiny-run
 
 Ctrl-C at any moment keeps everything; the same command goes on from there. `--from FOLDER` starts from an export.
 """

@@ -13,6 +13,8 @@ from vocabulary import encode
 
 BATCH = 16  # steps are scarcer than samples
 CAPTION_DROP = 0.1
+NAMED_SHARE = 0.2
+KEEP = (0.5, 0.9)  # the share of attributes that a caption says, drawn anew for each
 # min-SNR weighting, arXiv 2303.09556, with a floor: where the noise is strongest a sample's colours and layout are decided.
 SNR_FLOOR, SNR_LIMIT = 0.5, 5.0
 
@@ -27,7 +29,7 @@ def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.dev
     snr = signal / (1 - signal)
 
     def loss_of_batch(rng: np.random.Generator) -> tuple[torch.Tensor, int]:
-        drawn = [example(rng, names) for _ in range(BATCH)]
+        drawn = [example(rng, names, NAMED_SHARE, rng.uniform(*KEEP)) for _ in range(BATCH)]
         ids = encode(tokenizer, ["" if rng.random() < CAPTION_DROP else caption for _, caption in drawn]).to(device)
         with torch.no_grad():
             latents = vae.encode(to_tensor([p for p, _ in drawn]).to(device)).latent_dist.sample() * vae.config.scaling_factor
