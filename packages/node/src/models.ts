@@ -7,6 +7,8 @@ import {
   inspectModel as inspectTree,
   type LoadModelOptions as LoadTreeOptions,
   loadModel as loadTree,
+  openVocabularies as openTreeVocabularies,
+  type Vocabulary,
 } from '@textual-inversion/core';
 import { createBackend, type EngineOptions } from './backends.js';
 import { openFolder } from './files.js';
@@ -47,6 +49,11 @@ export async function inspectModel(
   options: Pick<LoadTreeOptions, 'variant'> = {},
 ): Promise<InspectedModel> {
   return { ...(await inspectTree(await openModel(name), options)), name };
+}
+
+/** The vocabularies of a model's text encoders, without the model. */
+export async function openVocabularies(name: string): Promise<Vocabulary[]> {
+  return openTreeVocabularies(await openModel(name));
 }
 
 function openModel(name: string): Promise<FileTree> {

@@ -109,20 +109,27 @@ export async function trainIntoFolder({
   };
 
   let begun = false;
-  const onStep = async (step: StepReport, concept: () => Concept) => {
+  /** Bad input fails before the first step, so until then nothing of an earlier run is touched. */
+  const begin = async () => {
+    // Checkpoints of the run that this one replaces would be taken for newer ones.
+    if (!begun && !resume) await clear(folder);
     begun = true;
+  };
+  let saved = -1;
+  const saveLosses = () => writeFileSafely(join(folder, CHECKPOINTS, LOSSES), JSON.stringify(losses), write);
+  const onStep = async (step: StepReport, concept: () => Concept) => {
+    await begin();
     losses.push({ step: step.step, loss: step.loss });
+    if (step.step === saved) await saveLosses();
     await options.onStep?.(step, concept);
     if (previewEverySteps > 0 && step.step % previewEverySteps === 0 && step.step < step.steps)
       await preview(concept(), step.step);
   };
-  let cleared = resume !== undefined;
   const onCheckpoint = async (bytes: Uint8Array, step: number) => {
-    // Checkpoints of the run that this one replaces would be taken for newer ones.
-    if (!cleared) await clear(folder);
-    cleared = true;
+    await begin();
     await writeFileSafely(join(folder, CHECKPOINTS, `step-${padded(step)}.safetensors`), bytes, write);
-    await writeFileSafely(join(folder, CHECKPOINTS, LOSSES), JSON.stringify(losses), write);
+    saved = step;
+    if (losses.at(-1)?.step === step) await saveLosses(); // else its report is still to come
     await options.onCheckpoint?.(bytes, step);
   };
   try {

@@ -1,0 +1,86 @@
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  createEagerRuntime,
+  type DiffusionModel,
+  type EvaluateOptions,
+  evaluate,
+  loadClip,
+  loadModel,
+} from '../../packages/core/src/index.js';
+import * as tf from '../../packages/core/src/tf.js';
+import { listPictures, readPicture } from '../../packages/node/src/pictures.js';
+import { folder } from '../support/folder.js';
+import { loadGoldenModel } from '../support/model.js';
+import { families } from '../support/models.js';
+
+const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const pictures = async (name: string) =>
+  Promise.all((await listPictures(path(name))).map((picture) => readPicture(picture)));
+
+describe('evaluating a concept on the embedded model', () => {
+  const tree = folder(path('packages/tiny-model'));
+  let model: DiffusionModel;
+  beforeAll(async () => {
+    await import('@tensorflow/tfjs-backend-wasm');
+    model = await loadModel(tree, await createEagerRuntime({ backend: 'wasm' }));
+  });
+  afterAll(() => model.dispose());
+
+  test('its CLIP tells pictures and words apart', async () => {
+    const clip = await loadClip(tree, model.runtime);
+    const before = tf.memory().numTensors;
+    const [bumbu, foxi] = [await pictures('examples/concepts/bumbu'), await pictures('examples/concepts/foxi')];
+    const near = (a: Float32Array | undefined, b: Float32Array | undefined) =>
+      a?.reduce((sum, value, i) => sum + value * (b?.[i] ?? 0), 0) ?? Number.NaN;
+    const [mine, other] = [await clip.embedPictures(bumbu), await clip.embedPictures(foxi)];
+    expect(near(mine[0], mine[0])).toBeCloseTo(1, 5);
+    expect(near(mine[0], mine[1])).toBeGreaterThan(near(mine[0], other[1]));
+    const [right, wrong] = await clip.embedTexts([
+      'a photo of a yellow striped monster',
+      'a photo of a purple spotted monster',
+    ]);
+    expect(near(mine[0], right)).toBeGreaterThan(near(mine[0], wrong));
+    expect(tf.memory().numTensors).toBe(before);
+    clip.dispose();
+    expect(tf.memory().numTensors).toBeLessThan(before);
+  });
+
+  test('numbers, progress and refusals', async () => {
+    const before = tf.memory().numTensors;
+    const clip = await loadClip(tree, model.runtime);
+    const [table] = model.textEncoders.map((encoder) => encoder.table);
+    const width = table?.width ?? 0;
+    const options: EvaluateOptions = {
+      concept: { token: '<bumbu>', rows: [{ data: new Float32Array(width), shape: [1, width] }], info: {} },
+      pictures: await pictures('examples/concepts/bumbu'),
+      caption: 'a photo of a yellow striped monster',
+      edits: ['a photo of {} on a blue background'],
+      count: 2,
+      steps: 2,
+    };
+    const seen: number[] = [];
+    const found = await evaluate(model, clip, { ...options, onProgress: (done) => void seen.push(done) });
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const value of [
+      found.imageSimilarity,
+      found.captionSimilarity,
+      found.picturesSimilarity,
+      found.textSimilarity,
+    ])
+      expect(Math.abs(value ?? Number.NaN)).toBeLessThan(1);
+    expect(found.edits).toHaveLength(1);
+    await expect(evaluate(model, clip, { ...options, pictures: [] })).rejects.toMatchObject({ code: 'IMAGE_NONE' });
+    await expect(evaluate(model, clip, { ...options, edits: ['no place'] })).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+    });
+    clip.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+test('a model without a CLIP of its own', async () => {
+  const model = await loadGoldenModel(families[0] ?? '');
+  await expect(loadClip(folder(model.name), model.runtime)).rejects.toMatchObject({ code: 'MODEL_MISSING_FILE' });
+  model.dispose();
+});
