@@ -13,6 +13,8 @@ export {
   inspectModel,
   type LoadModelOptions,
   loadModel,
+  openVocabularies,
+  type Vocabulary,
 } from './pipeline/load.js';
 export {
   GENERATE_DEFAULTS,

@@ -6,7 +6,12 @@ import type { ClipTextConfig } from '../models/clip-text/config.js';
 import { EmbeddingTable } from '../models/clip-text/embedding-table.js';
 import { readClipTextConfig } from '../models/clip-text/foreign.js';
 import { readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
-import { createModelFunctions, type DiffusionModel, type ModelFamily } from '../models/diffusion-model.js';
+import {
+  createModelFunctions,
+  type DiffusionModel,
+  type ModelFamily,
+  type TextEncoder,
+} from '../models/diffusion-model.js';
 import { readHints } from '../models/training-hints.js';
 import type { UnetConfig } from '../models/unet/config.js';
 import { readUnetConfig } from '../models/unet/foreign.js';
@@ -27,6 +32,9 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   /** Progress over all parts. @param part - Such as `unet`. */
   readonly onProgress?: (progress: { part: string; bytes: number; totalBytes: number }) => void;
 }
+
+/** The words of a text encoder and their rows. */
+export type Vocabulary = Pick<TextEncoder, 'tokenizer' | 'table'>;
 
 /** One part of a model on disk, read dry. */
 export interface InspectedPart {
@@ -65,6 +73,15 @@ export async function inspectModel(tree: FileTree, options: OpenCheckpointOption
         .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
     })),
   };
+}
+
+/**
+ * Opens the vocabularies of a model's text encoders, in order; the rows stay in their files until they are looked up.
+ * @throws What `inspectModel` throws
+ */
+export async function openVocabularies(tree: FileTree, options: OpenCheckpointOptions = {}): Promise<Vocabulary[]> {
+  const { encoders } = await planModel(tree, options);
+  return encoders.map(({ tokenizer, table }) => ({ tokenizer, table }));
 }
 
 /**

@@ -3,7 +3,7 @@ import { memoryTree } from '../../../../tests/support/memory.js';
 import { loadTokenizer } from './clip-bpe.js';
 
 const vocab = Object.fromEntries(
-  ['!', 'a', 'c', 't', 'a</w>', 't</w>', 'ca', 'cat</w>', 'ÏĥĠ', 'Ï', 'ĥ</w>', '<|startoftext|>', '<|endoftext|>'].map(
+  ['!', 'a', 'c', 't', 'a</w>', 't</w>', 'ca', 'cat</w>', 'Ïĥ', 'Ï', 'ĥ</w>', '<|startoftext|>', '<|endoftext|>'].map(
     (token, id) => [token, id],
   ),
 );
@@ -66,6 +66,8 @@ describe('loadTokenizer', () => {
   it('does not write a final sigma of its own', async () => {
     const tokenizer = await loadTokenizer(memoryTree(old), 'tokenizer');
     expect(tokenizer.encode('Σ')).toEqual(tokenizer.encode('σ'));
+    expect(tokenizer.wordOf(8)).toBe('σ');
+    expect(tokenizer.wordOf(9)).toBe('Ï'); // half a letter
   });
 
   it('says what is missing or wrong', async () => {

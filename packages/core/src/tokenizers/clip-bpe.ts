@@ -70,8 +70,29 @@ export async function loadTokenizer(tree: FileTree, folder: string): Promise<Cli
       const [id, ...rest] = encode(word);
       return rest.length === 0 ? id : undefined;
     },
-    wordOf: (id) => (words.get(id) ?? `#${id}`).replace(END_OF_WORD, ''),
+    wordOf: (id) => readable((words.get(id) ?? `#${id}`).replace(END_OF_WORD, '')),
   };
+}
+
+/** The vocabulary writes a byte as a letter: printable ones as themselves, the others, in order, as those from U+0100. */
+const BYTE_OF_LETTER: ReadonlyMap<string, number> = (() => {
+  const printable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  const bytes = Array.from({ length: 256 }, (_, byte) => byte);
+  const others = bytes.filter((byte) => !printable(byte));
+  return new Map(
+    bytes.map((byte) => [String.fromCodePoint(printable(byte) ? byte : 256 + others.indexOf(byte)), byte]),
+  );
+})();
+
+/** A token's letters as the text they stand for; as they are where they stand for less than a whole letter. */
+function readable(token: string): string {
+  const bytes = [...token].map((letter) => BYTE_OF_LETTER.get(letter));
+  if (bytes.some((byte) => byte === undefined)) return token;
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(bytes as number[]));
+  } catch {
+    return token;
+  }
 }
 
 function build(tree: FileTree, folder: string, definition: unknown, config: Record<string, unknown>): Tokenizer {
