@@ -6,6 +6,7 @@ import { encodeImage, readClipVision } from '../models/clip-vision/model.js';
 import { input, output, toChannelsLast } from '../models/diffusion-model.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
 import type { FileTree, Picture, Runtime } from '../platform.js';
+import type { Tensor } from '../tf.js';
 import { loadTokenizer } from '../tokenizers/clip-bpe.js';
 import { openCheckpoint, readJson } from '../weights/checkpoint.js';
 import { load } from '../weights/load.js';
@@ -18,6 +19,8 @@ export interface Clip {
   embedPictures(pictures: readonly Picture[]): Promise<Float32Array[]>;
   /** Unit vectors, one per text. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Frees its weights and functions; the runtime stays. */
+  dispose(): void;
 }
 
 /** Where the two halves of a CLIP are. */
@@ -39,7 +42,16 @@ const LAYOUTS = {
  * @throws MODEL_MISSING_FILE, MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHT_*
  * @see Radford et al. 2021, arXiv 2103.00020
  */
-export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip> {
+export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip> {
+  const placed: Tensor[] = [];
+  const runtime: Runtime = {
+    ...engine,
+    place: async (ref, placement) => {
+      const tensor = await engine.place(ref, placement);
+      placed.push(tensor);
+      return tensor;
+    },
+  };
   const whole = (await folder.open('config.json')) !== undefined;
   const tree = whole ? inside(folder, LAYOUTS.whole.text) : folder;
   const at = whole ? LAYOUTS.whole : LAYOUTS.parts;
@@ -71,13 +83,10 @@ export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip
     params: text,
     contextLayer: 'last' as const,
   };
-  const pictureFunction = runtime.compile(
-    'clip-picture',
-    (inputs: Record<'pixels', Parameters<typeof encodeImage>[1]>) => ({
-      embedding: encodeImage(vision, toChannelsLast(inputs.pixels)).embedding,
-    }),
-  );
-  const textFunction = runtime.compile('clip-text', (inputs: Record<string, Parameters<typeof encodeText>[1]>) => ({
+  const pictureFunction = runtime.compile('clip-picture', (inputs: Record<'pixels', Tensor>) => ({
+    embedding: encodeImage(vision, toChannelsLast(inputs.pixels)).embedding,
+  }));
+  const textFunction = runtime.compile('clip-text', (inputs: Record<string, Tensor>) => ({
     embedding: encodeText(text, input(inputs, 'embedded.0'), input(inputs, 'ends.0')).pooled,
   }));
   return {
@@ -100,6 +109,11 @@ export async function loadClip(folder: FileTree, runtime: Runtime): Promise<Clip
         embeddings.push(unit(embedding.data));
       }
       return embeddings;
+    },
+    dispose() {
+      pictureFunction.dispose();
+      textFunction.dispose();
+      for (const tensor of placed) tensor.dispose();
     },
   };
 }

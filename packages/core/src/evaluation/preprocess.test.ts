@@ -1,5 +1,5 @@
-import ndarray from 'ndarray';
 import { expect, test } from 'vitest';
+import { createPicture } from '../picture.js';
 import { resizeBicubic } from './bicubic.js';
 import { readClipPreprocessing, toClipPixels } from './preprocess.js';
 
@@ -51,7 +51,7 @@ const TRANSFORMERS = [
 
 test.each(PILLOW)('resizes to %i x %i as Pillow does', (height, width, expected) => {
   const pixels = Uint8Array.from({ length: 6 * 7 * 3 }, (_, i) => i * 37 + 11 * Math.floor(i / 21) ** 2);
-  const resized = resizeBicubic(ndarray(pixels, [6, 7, 3]), height, width);
+  const resized = resizeBicubic(createPicture(pixels, [6, 7, 3]), height, width);
   const differences = Array.from(resized.data, (value, i) => Math.abs(value - (expected[i] ?? Number.NaN)));
   expect(resized.data.length).toBe(expected.length);
   // Pillow's weights have 22 bits, so a value half-way between two may fall to the other side.
@@ -60,7 +60,7 @@ test.each(PILLOW)('resizes to %i x %i as Pillow does', (height, width, expected)
 
 test('prepares a picture as transformers does', () => {
   const config = readClipPreprocessing({ size: { shortest_edge: 4 }, crop_size: { height: 4, width: 4 } }, 'test');
-  const picture = ndarray(
+  const picture = createPicture(
     Uint8Array.from({ length: 9 * 6 * 3 }, (_, i) => i * 37),
     [9, 6, 3],
   );

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import * as core from './index.js';
+
+test('the public names: a change here is a change for everyone who uses the package', () => {
+  expect(Object.keys(core).toSorted()).toMatchInlineSnapshot(`
+    [
+      "BYTES",
+      "CONCEPT_FORMATS",
+      "DATASET_DEFAULTS",
+      "EVALUATE_DEFAULTS",
+      "EmbeddingTable",
+      "GENERATE_DEFAULTS",
+      "Generator",
+      "INVERT_DEFAULTS",
+      "LEARNING_RATE_SHAPES",
+      "OBJECT_TEMPLATES",
+      "PROPERTIES",
+      "SAMPLERS",
+      "STYLE_TEMPLATES",
+      "TextualInversionError",
+      "checkConcept",
+      "createEagerRuntime",
+      "createPicture",
+      "evaluate",
+      "flatten",
+      "generate",
+      "inspectModel",
+      "invert",
+      "loadClip",
+      "loadModel",
+      "nearest",
+      "numberIn",
+      "oneOf",
+      "openVocabularies",
+      "pairConcepts",
+      "readConcept",
+      "readJson",
+      "readSafetensors",
+      "tf",
+      "throwIfAborted",
+      "toFloat16",
+      "toFloat32",
+      "vectorsOf",
+      "withDefaults",
+      "writeConcept",
+      "writeSafetensors",
+    ]
+  `);
+});
