@@ -38,8 +38,10 @@ def save_half(module: torch.nn.Module, folder: Path, prefix: str = "") -> None:
     module.save_pretrained(folder)
     config = folder / "config.json"
     values = json.loads(config.read_text("utf-8"))
-    if values.pop("dtype", None):  # else transformers would compute in float16 beside a UNet in float32
-        write_json(config, {**values, "dtype": "float32"})
+    values.pop("_name_or_path", None)  # a folder of this machine
+    if "dtype" in values:  # else transformers would compute in float16 beside a UNet in float32
+        values["dtype"] = "float32"
+    write_json(config, values)
     if prefix:  # the published Stable Diffusion 1.x files have it; the library reads both
         path = folder / "model.safetensors"
         tensors = {k if k.startswith(prefix) else prefix + k: v for k, v in load_file(path).items()}
