@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { createPicture } from '../picture.js';
+import type { Picture } from '../platform.js';
+import { Generator } from '../random.js';
+import { DATASET_DEFAULTS, type DatasetOptions, flatten, prepareDataset } from './dataset.js';
+
+/** Each pixel says where it is: row, column, and a constant. */
+const map = (height: number, width: number): Picture =>
+  createPicture(
+    Uint8Array.from({ length: height * width * 3 }, (_, i) => {
+      const [pixel, channel] = [Math.floor(i / 3), i % 3];
+      return [Math.floor(pixel / width), pixel % width, 200][channel] ?? 0;
+    }),
+    [height, width, 3],
+  );
+
+/** Picks the nearest pixel, and remembers what it was asked for. */
+function nearestCodec() {
+  const sizes: [number, number][] = [];
+  const resize = async (picture: Picture, height: number, width: number): Promise<Picture> => {
+    sizes.push([height, width]);
+    const [h = 0, w = 0] = picture.shape;
+    const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
+      const [pixel, channel] = [Math.floor(i / 3), i % 3];
+      const [y, x] = [Math.floor(pixel / width), pixel % width];
+      return picture.get(Math.floor((y * h) / height), Math.floor((x * w) / width), channel);
+    });
+    return createPicture(data, [height, width, 3]);
+  };
+  return { resize, sizes };
+}
+
+const prepare = (picture: Picture, options: Partial<DatasetOptions> = {}, codec = nearestCodec(), seed = 0) =>
+  prepareDataset([picture], codec, 8, { ...DATASET_DEFAULTS, ...options }, new Generator(seed));
+
+/** The 8-bit values of one channel of a square. */
+const channel = (data: Float32Array, c: number) => [...data.subarray(c * 64, (c + 1) * 64)].map(eightBits);
+const eightBits = (value: number) => Math.round((value + 1) * 127.5);
+
+describe('prepareDataset', () => {
+  test('a picture of the right size keeps its pixels, in [-1, 1], channels first', async () => {
+    const codec = nearestCodec();
+    const [picture] = await prepare(map(8, 8), {}, codec);
+    expect(codec.sizes).toEqual([]);
+    expect(picture?.squares).toHaveLength(1);
+    const { data, shape } = picture?.squares[0] ?? { data: new Float32Array(), shape: [] };
+    expect(shape).toEqual([1, 3, 8, 8]);
+    expect(channel(data, 0)).toEqual(Array.from({ length: 64 }, (_, i) => Math.floor(i / 8)));
+    expect(channel(data, 1)).toEqual(Array.from({ length: 64 }, (_, i) => i % 8));
+    expect(data[0]).toBe(-1);
+    expect(data[128]).toBe(Math.fround(200 / 127.5 - 1));
+  });
+
+  test.each([
+    ['wide', 16, 40, [8, 20], [0, 6]],
+    ['tall', 40, 16, [20, 8], [6, 0]],
+    ['small', 4, 6, [8, 12], [0, 2]],
+    // 8 / 9 of 10 is 8.9, which is nearer to 9 than to 8.
+    ['odd', 9, 10, [8, 9], [0, 0]],
+  ] as const)(
+    'a %s picture: the shorter side becomes the square, cut from the middle',
+    async (_, h, w, size, corner) => {
+      const codec = nearestCodec();
+      const [picture] = await prepare(map(h, w), {}, codec);
+      expect(codec.sizes).toEqual([size]);
+      const data = picture?.squares[0]?.data ?? new Float32Array();
+      expect(channel(data, 0)[0]).toBe(Math.floor((corner[0] * h) / size[0]));
+      expect(channel(data, 1)[0]).toBe(Math.floor((corner[1] * w) / size[1]));
+    },
+  );
+
+  test('random squares: four, inside the picture, decided by the seed', async () => {
+    const options = { crop: 'random' } as const;
+    const [first] = await prepare(map(8, 40), options);
+    expect(first?.squares).toHaveLength(4);
+    expect((await prepare(map(8, 40), options))[0]).toEqual(first);
+    expect((await prepare(map(8, 40), options, nearestCodec(), 1))[0]).not.toEqual(first);
+    for (const { data } of first?.squares ?? []) {
+      const columns = channel(data, 1);
+      const left = columns[0] ?? -1;
+      expect(left).toBeLessThanOrEqual(32);
+      expect(columns.slice(0, 8)).toEqual(Array.from({ length: 8 }, (_, i) => left + i));
+    }
+  });
+
+  test('every square is followed by its mirror image where wished', async () => {
+    const [picture] = await prepare(map(8, 8), { flip: true });
+    const [square, mirror] = picture?.squares.map(({ data }) => data) ?? [];
+    expect(picture?.squares).toHaveLength(2);
+    expect(channel(mirror ?? new Float32Array(), 0)).toEqual(channel(square ?? new Float32Array(), 0));
+    expect(channel(mirror ?? new Float32Array(), 1).slice(8, 16)).toEqual([7, 6, 5, 4, 3, 2, 1, 0]);
+  });
+
+  test('no pictures', async () => {
+    const none = prepareDataset([], nearestCodec(), 8, DATASET_DEFAULTS, new Generator(0));
+    await expect(none).rejects.toMatchObject({ code: 'IMAGE_NONE' });
+  });
+});
+
+describe('flatten', () => {
+  test('alpha shows the background, and a picture without it is handed back', () => {
+    const pixels = Uint8Array.of(10, 20, 30, 255, 10, 20, 30, 0, 10, 20, 30, 51);
+    const { data, shape } = flatten(createPicture(pixels, [1, 3, 4]), [255, 0, 100]);
+    expect(shape).toEqual([1, 3, 3]);
+    expect([...data]).toEqual([10, 20, 30, 255, 0, 100, 206, 4, 86]);
+    const opaque = map(2, 2);
+    expect(flatten(opaque, [0, 0, 0])).toBe(opaque);
+  });
+});
