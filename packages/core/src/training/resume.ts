@@ -111,12 +111,21 @@ export async function readCheckpoint(
   };
 }
 
-function generatorOf(state: unknown, corrupt: (found: string, cause: unknown) => Error): Generator {
+function generatorOf(state: unknown, corrupt: (found: string, cause?: unknown) => Error): Generator {
+  if (!isGeneratorState(state)) throw corrupt('a generator that is none');
   try {
-    return Generator.fromState(state as GeneratorState); // checks it
+    return Generator.fromState(state);
   } catch (cause) {
     throw corrupt('a generator that cannot go on', cause);
   }
+}
+
+function isGeneratorState(value: unknown): value is GeneratorState {
+  if (typeof value !== 'object' || value === null || !('twister' in value) || !('spareNormal' in value)) return false;
+  const { twister, spareNormal } = value;
+  return (
+    Array.isArray(twister) && twister.every(Number.isInteger) && (spareNormal === null || Number.isFinite(spareNormal))
+  );
 }
 
 function checkFacts(where: string, stored: Record<string, unknown>, facts: CheckpointFacts): void {
