@@ -64,7 +64,10 @@ export class TextualInversionError extends Error {
     const facts = [parts.expected && `expected ${parts.expected}`, parts.found && `found ${parts.found}`];
     const middle = facts.filter(Boolean).join(', ');
     const fix = parts.fix ? `. ${parts.fix}` : '';
-    super(`${parts.where}${middle ? `: ${middle}` : ''}${fix}`, parts.cause === undefined ? undefined : { cause: parts.cause });
+    super(
+      `${parts.where}${middle ? `: ${middle}` : ''}${fix}`,
+      parts.cause === undefined ? undefined : { cause: parts.cause },
+    );
     this.code = code;
     this.details = { where: parts.where, ...parts.details };
   }

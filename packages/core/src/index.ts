@@ -7,6 +7,7 @@ export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } fr
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
 export { nearest, numberIn, oneOf, withDefaults } from './options.js';
+export { createPicture } from './picture.js';
 export {
   type InspectedModel,
   type InspectedPart,
@@ -23,7 +24,6 @@ export {
   type GenerateSettings,
   generate,
 } from './pipeline/text-to-image.js';
-export { createPicture } from './picture.js';
 export type {
   ByteSource,
   CompiledFunction,

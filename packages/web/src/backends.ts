@@ -1,6 +1,6 @@
 import { createEagerRuntime, nearest, type Runtime, TextualInversionError } from '@textual-inversion/core';
-import { createOnnxRuntime } from '@textual-inversion/onnx';
 import type { OrtModule } from '@textual-inversion/onnx';
+import { createOnnxRuntime } from '@textual-inversion/onnx';
 
 export interface EngineOptions {
   /** Folder at our own origin with the files of `textual-inversion-web-assets`: WebAssembly and the embedded model. */

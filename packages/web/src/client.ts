@@ -20,8 +20,8 @@ import {
   unwrap,
 } from './engine/protocol.js';
 import { blobSource, bytesSource } from './files/sources.js';
-import { fromPixelData, type PictureInput, toSent } from './images/read.js';
 import { toImageData } from './images/codec.js';
+import { fromPixelData, type PictureInput, toSent } from './images/read.js';
 import { openWorker } from './open-worker.js';
 
 export interface LoadModelOptions {

@@ -1,11 +1,11 @@
 import type {
   Concept,
+  DiffusionModel,
   ErrorCode,
-  GenerateSettings,
   GenerateOptions,
+  GenerateSettings,
   InvertOptions,
   ModelFamily,
-  DiffusionModel,
   StepReport,
 } from '@textual-inversion/core';
 import { TextualInversionError } from '@textual-inversion/core';
