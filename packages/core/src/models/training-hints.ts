@@ -52,6 +52,6 @@ function wrong(where: string, expected: string, found: unknown): TextualInversio
   return new TextualInversionError('MODEL_CONFIG', {
     where,
     expected,
-    found: String(JSON.stringify(found)).slice(0, 100),
+    found: (JSON.stringify(found) ?? 'nothing').slice(0, 100),
   });
 }
