@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { createEagerRuntime, nearest, type Runtime, TextualInversionError } from '@textual-inversion/core';
 
 /** A way to compute on this machine. */
@@ -144,16 +145,26 @@ async function start(backend: Backend, options: EngineOptions): Promise<Runtime>
   }
 }
 
-/** Binds the addon that a user installed beside us. */
+/** Binds the addon that a user installed beside us or in the project at hand. */
 async function createTensorFlow(): Promise<Runtime> {
   restoreOldUtilities();
-  const require = createRequire(import.meta.url);
-  try {
-    require('@tensorflow/tfjs-node-gpu');
-  } catch {
-    require('@tensorflow/tfjs-node');
-  }
+  const places = [import.meta.url, join(process.cwd(), 'package.json')].map((place) => createRequire(place));
+  const found = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']
+    .flatMap((name) => places.map((require) => () => load(require, name)))
+    .some((attempt) => attempt());
+  if (!found) throw new Error('neither @tensorflow/tfjs-node nor tfjs-node-gpu is installed');
   return createEagerRuntime({ backend: 'tensorflow' });
+}
+
+/** Loads a module. @returns Whether it is there; one that is there and broken throws. */
+function load(require: NodeJS.Require, name: string): boolean {
+  try {
+    require.resolve(name);
+  } catch {
+    return false;
+  }
+  require(name);
+  return true;
 }
 
 /** The addon's JavaScript calls two functions that Node 23 removed. */

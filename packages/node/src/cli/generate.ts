@@ -72,7 +72,7 @@ async function run(flags: GenerateFlags): Promise<void> {
       widthPx: flags.width,
       heightPx: flags.height,
       signal,
-      onStep: (step) => progress?.update(step),
+      onStep: (step, steps) => progress?.update(step, '', steps), // some samplers call the network more often
       onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
     });
     for (const [i, picture] of pictures.entries())

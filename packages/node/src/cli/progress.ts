@@ -2,8 +2,11 @@ import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 
 /** Shows how far a long job is. */
 export interface Progress {
-  /** @param note - Shown behind the bar, such as the loss. */
-  update(done: number, note?: string): void;
+  /**
+   * @param note - Shown behind the bar, such as the loss.
+   * @param total - Where it is known better by now.
+   */
+  update(done: number, note?: string, total?: number): void;
   stop(): void;
 }
 
@@ -19,19 +22,27 @@ export function startProgress(title: string, total: number): Progress {
     Presets.shades_classic,
   );
   const bar: SingleBar = bars.create(total, 0, { note: '' });
-  return { update: (done, note = '') => bar.update(done, { note }), stop: () => bars.stop() };
+  return {
+    update(done, note = '', better = total) {
+      if (better !== bar.getTotal()) bar.setTotal(better);
+      bar.update(done, { note });
+    },
+    stop: () => bars.stop(),
+  };
 }
 
 function plainLines(title: string, total: number): Progress {
   const began = Date.now();
   let [last, printed] = [began, -1];
+  let first: number | undefined; // a job that goes on does not begin at zero
   return {
-    update(done, note = '') {
+    update(done, note = '', better = total) {
+      first ??= done - 1;
       const now = Date.now();
-      if (done === printed || (now - last < LINE_EVERY_MS && done < total)) return;
+      if (done === printed || (now - last < LINE_EVERY_MS && done < better)) return;
       [last, printed] = [now, done];
-      const left = done > 0 ? Math.round(((now - began) / done) * ((total - done) / 1000)) : 0;
-      process.stderr.write(`${title} ${done}/${total}, ${left} s left ${note}\n`);
+      const left = Math.round(((now - began) / Math.max(1, done - first)) * ((better - done) / 1000));
+      process.stderr.write(`${title} ${done}/${better}, ${left} s left ${note}\n`);
     },
     stop() {},
   };
