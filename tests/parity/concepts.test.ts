@@ -8,10 +8,10 @@ const expected = readTensors(golden('concepts', 'expected.safetensors'));
 const file = (name: string) => new Uint8Array(readFileSync(golden('concepts', name)));
 const files = readdirSync(golden('concepts')).filter((name) => name !== 'expected.safetensors');
 
-/** What each file holds, and how its numbers were rounded when it was written. */
-const contents: Record<string, { of: string[]; token: string; bits?: number }> = {
-  'a1111.pt': { of: ['three'], token: 'cat-toy' },
-  'compvis.pt': { of: ['three'], token: '<compvis>' },
+/** What each file holds, and how its numbers were rounded when it was written; diffusers' format unless it says another. */
+const contents: Record<string, { of: string[]; token: string; format?: string; bits?: number }> = {
+  'a1111.pt': { of: ['three'], token: 'cat-toy', format: 'a1111' },
+  'compvis.pt': { of: ['three'], token: '<compvis>', format: 'compvis' },
   'diffusers-1d.bin': { of: ['one'], token: '<cat-toy>' },
   'diffusers-3-bf16.bin': { of: ['three'], token: '<cat-toy>', bits: 8 },
   'diffusers-3-half.bin': { of: ['three'], token: '<cat-toy>', bits: 11 },
@@ -20,17 +20,18 @@ const contents: Record<string, { of: string[]; token: string; bits?: number }> =
   'diffusers-parameter.bin': { of: ['three'], token: '<cat-toy>' },
   'diffusers.bin': { of: ['one'], token: '<cat-toy>' },
   'diffusers.safetensors': { of: ['one'], token: '<cat-toy>' },
-  'kohya.pt': { of: ['three'], token: '<kohya>' },
-  'kohya.safetensors': { of: ['three'], token: '<kohya>' },
-  'sdxl.safetensors': { of: ['clip_l', 'clip_g'], token: '<sdxl>' },
+  'kohya.pt': { of: ['three'], token: '<kohya>', format: 'kohya' },
+  'kohya.safetensors': { of: ['three'], token: '<kohya>', format: 'kohya' },
+  'sdxl.safetensors': { of: ['clip_l', 'clip_g'], token: '<sdxl>', format: 'sdxl' },
   'strided.bin': { of: ['strided'], token: '<strided>' },
 };
 
 describe('concept files of other tools', () => {
   it('are all listed here', () => expect(Object.keys(contents).toSorted()).toEqual(files.toSorted()));
 
-  it.each(Object.entries(contents))('%s', async (name, { of, token, bits }) => {
-    const { concept } = await readConcept(memoryFile(name, file(name)));
+  it.each(Object.entries(contents))('%s', async (name, { of, token, format = 'diffusers', bits }) => {
+    const { concept, format: recognised } = await readConcept(memoryFile(name, file(name)));
+    expect(recognised).toBe(format);
     expect(concept.token).toBe(token);
     expect(concept.rows).toHaveLength(of.length);
     of.forEach((key, i) => {

@@ -1,6 +1,6 @@
 import { TextualInversionError } from '../../errors.js';
 import type { ByteSource } from '../../platform.js';
-import { toFloat32 } from '../../weights/half.js';
+import { BYTES, toFloat32 } from '../../weights/half.js';
 import { readSafetensors } from '../../weights/safetensors.js';
 import { readTorchFile, type TorchValue } from '../../weights/torch-file.js';
 import type { ConceptInfo } from '../concept.js';
@@ -15,6 +15,8 @@ export interface ConceptContents {
 
 /** A concept is kilobytes; a checkpoint given by mistake is refused before it is read. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const MAX_TENSORS = 32;
+const MAX_NUMBERS = 4 * 1024 * 1024;
 
 /**
  * Reads a file of either container; its first bytes say which, not its name.
@@ -44,6 +46,9 @@ async function readTensors(
   const { tensors, metadata } = await readSafetensors(source).catch((cause: unknown) => {
     throw wrong(cause instanceof TextualInversionError ? cause.message : 'a damaged safetensors file', cause);
   });
+  if (tensors.size > MAX_TENSORS) throw wrong(`${tensors.size} tensors, such as ${[...tensors.keys()][0]}`);
+  const numbers = [...tensors.values()].reduce((sum, { length, dtype }) => sum + length / BYTES[dtype], 0);
+  if (numbers > MAX_NUMBERS) throw wrong(`${numbers} numbers`);
   const file = new Map<string, TorchValue>();
   // The checkpoints of a run hold its moments too; the rows are what counts.
   const ofRun = metadata['format']?.startsWith('textual-inversion-checkpoint');

@@ -71,6 +71,11 @@ describe('readConcept', () => {
 
   it.each<[string, Uint8Array, RegExp]>([
     ['of a model', tensors({ 'conv_in.weight': rows(2, 2, 3, 3), 'conv_in.bias': rows(2) }), /2 entries: conv_in/],
+    [
+      'of many tensors',
+      tensors(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`lora_${i}`, rows(1)]))),
+      /40 tensors, such as lora_0/,
+    ],
     ['of two words', tensors({ '<a>': rows(8), '<b>': rows(8) }), /2 entries/],
     [
       'of two words in one',
