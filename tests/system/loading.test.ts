@@ -137,7 +137,7 @@ describe('loading a model', () => {
 
 /** Writes a text of the same length over the first one found. */
 function replaceText(bytes: Uint8Array, from: string, to: string): void {
-  const [wanted, written] = [from, to].map((text) => new TextEncoder().encode(text));
-  const at = bytes.findIndex((_, i) => wanted?.every((byte, k) => bytes[i + k] === byte));
-  bytes.set(written ?? [], at);
+  const wanted = new TextEncoder().encode(from);
+  const at = bytes.findIndex((_, i) => wanted.every((byte, k) => bytes[i + k] === byte));
+  bytes.set(new TextEncoder().encode(to), at);
 }

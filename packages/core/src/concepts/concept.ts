@@ -24,18 +24,27 @@ export function vectorsOf({ rows }: Pick<Concept, 'rows'>): number {
 }
 
 /**
- * Checks that a concept's rows are as many and as wide as a model's text encoders want.
+ * Checks that a concept's rows are as wide as a model's text encoders want, and as many for each.
  * @param widths - Of the model's encoders.
  * @throws CONCEPT_WIDTH
  */
 export function checkConcept(concept: Concept, widths: readonly number[]): void {
   const found = concept.rows.map(({ shape }) => shape[1] ?? 0);
-  if (found.length === widths.length && found.every((width, i) => width === widths[i])) return;
+  if (found.length !== widths.length || found.some((width, i) => width !== widths[i])) {
+    throw new TextualInversionError('CONCEPT_WIDTH', {
+      where: concept.token,
+      expected: `rows of width ${widths.join(' and ')}, as the model's text encoders have`,
+      found: found.join(' and '),
+      fix: 'The concept was trained on another kind of model.',
+      details: { expected: widths, found },
+    });
+  }
+  const vectors = vectorsOf(concept);
+  const whole = ({ data, shape: [count, width = 0] }: HostTensor) => count === vectors && data.length === count * width;
+  if (vectors > 0 && concept.rows.every(whole)) return;
   throw new TextualInversionError('CONCEPT_WIDTH', {
     where: concept.token,
-    expected: `rows of width ${widths.join(' and ')}, as the model's text encoders have`,
-    found: found.join(' and '),
-    fix: 'The concept was trained on another kind of model.',
-    details: { expected: widths, found },
+    expected: 'rows, as many for each text encoder, with all their numbers',
+    found: concept.rows.map(({ data, shape }) => `[${shape.join(', ')}] of ${data.length} numbers`).join(' and '),
   });
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFile } from '../../../../tests/support/memory.js';
+import type { HostTensor } from '../platform.js';
 import { Generator } from '../random.js';
 import { readSafetensors, writeSafetensors } from '../weights/safetensors.js';
 import { type CheckpointFacts, fingerprint, readCheckpoint, writeCheckpoint } from './resume.js';
@@ -33,13 +34,13 @@ const read = (bytes: Uint8Array, wanted = facts) => readCheckpoint(memoryFile('r
 /** The same checkpoint with some of its texts or tensors changed. */
 async function changed(
   texts: Record<string, string>,
-  tensors: Record<string, ReturnType<typeof host> | undefined> = {},
+  tensors: Record<string, HostTensor | undefined> = {},
 ): Promise<Uint8Array> {
   const file = await readSafetensors(memoryFile('', written()));
-  const all: Record<string, ReturnType<typeof host>> = {};
+  const all: Record<string, HostTensor> = {};
   for (const [name, { source, offset, length, shape }] of file.tensors) {
     const bytes = await source.read(offset, length);
-    all[name] = { data: new Float32Array(bytes.buffer, bytes.byteOffset, length / 4), shape: [...shape] };
+    all[name] = { data: new Float32Array(bytes.slice().buffer), shape: [...shape] };
   }
   for (const [name, tensor] of Object.entries(tensors)) {
     if (tensor) all[name] = tensor;
