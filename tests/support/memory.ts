@@ -31,3 +31,13 @@ export function memoryTree(files: Readonly<Record<string, unknown>>): FileTree {
     },
   };
 }
+
+/** A folder with some files replaced as in `memoryTree`; `undefined` takes one away. */
+export function replaced(tree: FileTree, files: Readonly<Record<string, unknown>>): FileTree {
+  const added = memoryTree(Object.fromEntries(Object.entries(files).filter(([, content]) => content !== undefined)));
+  return {
+    name: tree.name,
+    list: async () => [...(await tree.list()).filter((path) => !Object.hasOwn(files, path)), ...(await added.list())],
+    open: (path) => (Object.hasOwn(files, path) ? added.open(path) : tree.open(path)),
+  };
+}

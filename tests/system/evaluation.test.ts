@@ -11,8 +11,9 @@ import {
 import * as tf from '../../packages/core/src/tf.js';
 import { listPictures, readPicture } from '../../packages/node/src/pictures.js';
 import { folder } from '../support/folder.js';
+import { replaced } from '../support/memory.js';
 import { loadGoldenModel } from '../support/model.js';
-import { families } from '../support/models.js';
+import { families, jsonFile, useBackend } from '../support/models.js';
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const pictures = async (name: string) =>
@@ -75,6 +76,58 @@ describe('evaluating a concept on the embedded model', () => {
       code: 'OPTION_INVALID',
     });
     clip.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('folders of a CLIP', () => {
+  const tree = folder(path('packages/tiny-model'));
+  beforeAll(() => useBackend());
+  const load = async (files: Readonly<Record<string, unknown>>) =>
+    loadClip(replaced(tree, files), await createEagerRuntime({ backend: tf.getBackend() }));
+  const json = (name: string) => jsonFile(path(`packages/tiny-model/${name}`));
+
+  test('pictures are prepared as for the first CLIP where the folder does not say how', async () => {
+    const [picture] = await pictures('examples/concepts/bumbu');
+    const embedded = async (files: Readonly<Record<string, unknown>>) => {
+      const clip = await load(files);
+      const [vector] = await clip.embedPictures(picture ? [picture] : []);
+      clip.dispose();
+      return vector;
+    };
+    const preprocessor = 'feature_extractor/preprocessor_config.json';
+    const first = { image_mean: [0.48145466, 0.4578275, 0.40821073], image_std: [0.26862954, 0.26130258, 0.27577711] };
+    expect(await embedded({ [preprocessor]: undefined })).toEqual(
+      await embedded({ [preprocessor]: { ...json(preprocessor), ...first } }),
+    );
+  });
+
+  test.each<[string, string, string, () => Promise<Record<string, unknown>> | Record<string, unknown>]>([
+    [
+      'pictures of another size',
+      'MODEL_CONFIG',
+      'crop_size',
+      () => ({ 'feature_extractor/preprocessor_config.json': { size: 64, crop_size: 64 } }),
+    ],
+    [
+      'halves of different models',
+      'MODEL_CONFIG',
+      'projection_dim',
+      () => ({ 'clip_text_encoder/config.json': { ...json('clip_text_encoder/config.json'), projection_dim: 7 } }),
+    ],
+    [
+      'a number that is none, and leaves nothing behind',
+      'WEIGHT_NOT_FINITE',
+      'image_encoder',
+      async () => {
+        const source = await tree.open('image_encoder/model.safetensors');
+        const bytes = (await source?.read(0, source.size))?.slice();
+        return { 'image_encoder/model.safetensors': bytes?.fill(255, -4) };
+      },
+    ],
+  ])('refuses %s: %s', async (_, code, message, files) => {
+    const before = tf.memory().numTensors;
+    await expect(load(await files())).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
     expect(tf.memory().numTensors).toBe(before);
   });
 });

@@ -5,7 +5,7 @@ import * as tf from '../../packages/core/src/tf.js';
 import { readSafetensors } from '../../packages/core/src/weights/safetensors.js';
 import { folder } from '../support/folder.js';
 import { golden } from '../support/golden.js';
-import { memoryFile } from '../support/memory.js';
+import { memoryFile, replaced } from '../support/memory.js';
 import { families, jsonFile, useBackend } from '../support/models.js';
 
 const FAMILY = families.find((name) => name.includes('sd1')) ?? '';
@@ -13,20 +13,6 @@ const WEIGHTS = 'unet/diffusion_pytorch_model.safetensors';
 const whole = folder(golden(FAMILY));
 const load = async (tree: FileTree, options = {}) =>
   loadModel(tree, await createEagerRuntime({ backend: process.env['TI_BACKEND'] ?? 'wasm' }), options);
-
-/** The golden model with some files replaced: `undefined` takes one away, an object becomes JSON. */
-function withFiles(files: Readonly<Record<string, unknown>>): FileTree {
-  const bytes = (content: unknown) =>
-    content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content));
-  return {
-    name: 'spoilt',
-    list: async () => (await whole.list()).filter((path) => !(path in files) || files[path] !== undefined),
-    open: async (path) => {
-      if (!Object.hasOwn(files, path)) return whole.open(path);
-      return files[path] === undefined ? undefined : memoryFile(path, bytes(files[path]));
-    },
-  };
-}
 
 /** A configuration of the golden model with some keys changed. */
 const config = (path: string, changes: object) => ({ [path]: { ...jsonFile(golden(FAMILY, path)), ...changes } });
@@ -110,13 +96,13 @@ describe('loading a model', () => {
     ],
   ])('refuses %s without reading a number: %s', async (_, code, message, files) => {
     const before = tf.memory().numTensors;
-    const loading = load(withFiles(await files()));
+    const loading = load(replaced(whole, await files()));
     await expect(loading).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
     expect(tf.memory().numTensors).toBe(before);
   });
 
   test('looking into a folder refuses what loading it refuses', async () => {
-    const tree = withFiles(config('vae/config.json', { latent_channels: 5 }));
+    const tree = replaced(whole, config('vae/config.json', { latent_channels: 5 }));
     const found = await inspectModel(tree).catch((error: unknown) => error);
     expect(found).toMatchObject({ code: 'WEIGHT_SHAPE' });
     await expect(load(tree)).rejects.toEqual(found);
@@ -127,7 +113,7 @@ describe('loading a model', () => {
     const spoilt = await weights('conv_out.bias', (bytes, { offset, length }) =>
       bytes.fill(255, offset + length - 4, offset + length),
     );
-    await expect(load(withFiles({ [WEIGHTS]: spoilt }))).rejects.toMatchObject({
+    await expect(load(replaced(whole, { [WEIGHTS]: spoilt }))).rejects.toMatchObject({
       code: 'WEIGHT_NOT_FINITE',
       message: expect.stringContaining('conv_out.bias'),
     });

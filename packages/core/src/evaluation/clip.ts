@@ -1,3 +1,4 @@
+import { TextualInversionError } from '../errors.js';
 import { EmbeddingTable } from '../models/clip-text/embedding-table.js';
 import { readClipTextConfig } from '../models/clip-text/foreign.js';
 import { encodeText, readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
@@ -11,7 +12,7 @@ import { loadTokenizer } from '../tokenizers/clip-bpe.js';
 import { openCheckpoint, readJson } from '../weights/checkpoint.js';
 import { load } from '../weights/load.js';
 import type { Scope } from '../weights/scope.js';
-import { readClipPreprocessing, toClipPixels } from './preprocess.js';
+import { type ClipPreprocessing, readClipPreprocessing, toClipPixels } from './preprocess.js';
 
 /** Says how near pictures and texts are to each other. */
 export interface Clip {
@@ -38,7 +39,7 @@ const LAYOUTS = {
 
 /**
  * Loads a CLIP: a folder of transformers' `CLIPModel`, or a model's folder that holds `image_encoder`, `clip_text_encoder`,
- * `feature_extractor` and `tokenizer`.
+ * `tokenizer` and, unless its pictures are prepared as OpenAI's CLIP's are, `feature_extractor`. Nothing stays behind when it fails.
  * @throws MODEL_MISSING_FILE, MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHT_*
  * @see Radford et al. 2021, arXiv 2103.00020
  */
@@ -59,7 +60,15 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
 
   const textConfig = readClipTextConfig(...(await json(`${at.text}/config.json`)));
   const visionConfig = readClipVisionConfig(...(await json(`${at.vision}/config.json`)));
-  const preprocessing = readClipPreprocessing(...(await json(`${at.preprocessor}/preprocessor_config.json`)));
+  const preprocessing = await readPreprocessing(tree, at.preprocessor, visionConfig.sizePx);
+  if (textConfig.projectionWidth !== visionConfig.projectionWidth) {
+    throw new TextualInversionError('MODEL_CONFIG', {
+      where: `${folder.name}, projection_dim`,
+      expected: `${visionConfig.projectionWidth} for texts, as for pictures`,
+      found: String(textConfig.projectionWidth),
+      fix: 'The two halves belong to different models.',
+    });
+  }
   const tokenizer = await loadTokenizer(tree, at.tokenizer);
   const textFile = await openCheckpoint(tree, at.text);
   const readText = (scope: Scope) => readClipText(scope, textConfig);
@@ -68,12 +77,20 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
     scope.ignore('logit_scale');
     return { text: readText(scope), vision: readVision(scope) };
   };
-  const { text, vision } = whole
-    ? await load(textFile, runtime, readBoth)
-    : {
-        text: await load(textFile, runtime, readText),
-        vision: await load(await openCheckpoint(tree, at.vision), runtime, readVision),
-      };
+  const free = () => {
+    for (const tensor of placed) tensor.dispose();
+  };
+  const loadBoth = async () =>
+    whole
+      ? load(textFile, runtime, readBoth)
+      : {
+          text: await load(textFile, runtime, readText),
+          vision: await load(await openCheckpoint(tree, at.vision), runtime, readVision),
+        };
+  const { text, vision } = await loadBoth().catch((error: unknown) => {
+    free();
+    throw error;
+  });
   const ref = textFile.tensors.get(tokenEmbeddingName((name) => textFile.tensors.has(name)));
   if (!ref) throw new Error('readClipText checks that the vocabulary is there');
   const encoder = {
@@ -113,7 +130,7 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
     dispose() {
       pictureFunction.dispose();
       textFunction.dispose();
-      for (const tensor of placed) tensor.dispose();
+      free();
     },
   };
 }
@@ -121,6 +138,20 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
 function unit(vector: Float32Array): Float32Array {
   const norm = Math.hypot(...vector);
   return vector.map((value) => value / norm);
+}
+
+/** Pictures are prepared as the folder says, or as for OpenAI's CLIP, in the size that the encoder takes. */
+async function readPreprocessing(tree: FileTree, folder: string, sizePx: number): Promise<ClipPreprocessing> {
+  const path = `${folder}/preprocessor_config.json`;
+  const there = (await tree.open(path)) !== undefined;
+  const json = there ? await readJson(tree, path) : { size: sizePx, crop_size: sizePx };
+  const preprocessing = readClipPreprocessing(json, `${tree.name}/${path}`);
+  if (preprocessing.cropPx === sizePx) return preprocessing;
+  throw new TextualInversionError('MODEL_CONFIG', {
+    where: `${tree.name}/${path}, crop_size`,
+    expected: `${sizePx}, as the picture encoder takes`,
+    found: String(preprocessing.cropPx),
+  });
 }
 
 /** The same files one folder deeper: parts of a model are folders, and a whole CLIP is one itself. */
