@@ -1,0 +1,226 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { codec as nodeCodec } from '../../packages/node/src/index.js';
+import { GOLDEN, golden } from '../support/golden.js';
+import { builtPage, ISOLATED, root } from './support/built.js';
+import { startBrowser } from './support/chromium.js';
+import { filesOf } from './support/files.js';
+import { type Served, serve } from './support/serve.js';
+
+let served: Served;
+let browser: Browser;
+let page: Page;
+const model = () => `${served.origin}/golden/tiny-sd1`;
+
+beforeAll(async () => {
+  served = await serve({ '': await builtPage(), golden: GOLDEN, examples: join(root, 'examples') }, ISOLATED);
+  browser = await startBrowser();
+});
+afterAll(async () => {
+  await browser.close();
+  served.close();
+});
+beforeEach(async () => {
+  await page?.context().close();
+  served.tricks.clear();
+  page = await (await browser.newContext()).newPage();
+  await page.goto(`${served.origin}/`);
+  await page.waitForFunction(() => 'library' in globalThis);
+});
+
+const failureOfDownload = (url: string) =>
+  page.evaluate((address) => library.failureOf(() => library.downloadModel(address)), url);
+
+describe('a model at an address', () => {
+  test('that is not there', async () => {
+    expect(await failureOfDownload(`${served.origin}/golden/nowhere`)).toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      message: expect.stringContaining('404') as string,
+    });
+  });
+
+  test('that answers with a page', async () => {
+    served.tricks.set('/golden/tiny-sd1', () => ({ body: '<!doctype html><p>Sign in' }));
+    expect(await failureOfDownload(model())).toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      message: expect.stringContaining('HTML') as string,
+    });
+  });
+
+  test('that breaks off goes on where it was', async () => {
+    const path = '/golden/tiny-sd1/unet/diffusion_pytorch_model.safetensors';
+    served.tricks.set(path, ({ method }) => (method === 'GET' ? { cutAfter: 100_000 } : undefined));
+    expect(await failureOfDownload(model())).toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      message: expect.stringContaining('goes on from there') as string,
+    });
+    const [half] = await page.evaluate(() => library.listModels());
+    expect(half).toMatchObject({ complete: false });
+
+    served.tricks.clear();
+    served.requests.length = 0;
+    const names = await page.evaluate(async (url) => (await library.downloadModel(url)).list(), model());
+    expect(names).toContain('unet/config.json');
+    expect(
+      served.requests.filter((request) => request.path === path && request.method === 'GET').map(({ range }) => range),
+    ).toEqual([expect.stringMatching(/^bytes=[1-9]\d*-/)]);
+    expect(await page.evaluate(() => library.listModels())).toMatchObject([{ url: model(), complete: true }]);
+    await page.evaluate((url) => library.deleteModel(url), model());
+    expect(await page.evaluate(() => library.listModels())).toEqual([]);
+  });
+
+  test('that does not fit is refused before anything is fetched', async () => {
+    await page.evaluate(() => {
+      navigator.storage.estimate = async () => ({ quota: 1000, usage: 0 });
+    });
+    served.requests.length = 0;
+    expect(await failureOfDownload(model())).toMatchObject({ code: 'STORAGE_FULL' });
+    expect(served.requests.filter(({ method, path }) => method === 'GET' && path.endsWith('.safetensors'))).toEqual([]);
+  });
+
+  test('whose bytes are not those of its list', async () => {
+    const files = { ...filesOf(golden('tiny-sd1')) };
+    const first = 'model_index.json';
+    const list = { [first]: { size: files[first]?.size ?? 0, sha256: '0'.repeat(64) } };
+    const failure = await page.evaluate(
+      ([url, given]) => library.failureOf(() => library.downloadModel(url, { files: given })),
+      [model(), list] as const,
+    );
+    expect(failure).toMatchObject({ code: 'DOWNLOAD_FAILED', message: expect.stringContaining('SHA-256') as string });
+  });
+
+  test('that is no model', async () => {
+    const failure = await page.evaluate(
+      (url) =>
+        library.failureOf(() =>
+          library.loadModel({ url, files: { 'concept.json': { size: 10 } } }, { backend: 'onnx-wasm' }),
+        ),
+      `${served.origin}/examples/concepts/foxi`,
+    );
+    expect(['MODEL_MISSING_FILE', 'DOWNLOAD_FAILED']).toContain(failure.code);
+  });
+});
+
+test('a browser without WebGPU says so', async () => {
+  const failure = await page.evaluate(() =>
+    library.failureOf(() => library.loadModel('tiny', { backend: 'onnx-webgpu' })),
+  );
+  expect(failure).toMatchObject({
+    code: 'BACKEND_UNAVAILABLE',
+    message: expect.stringContaining('graphics adapter') as string,
+  });
+  expect(
+    (await page.evaluate(() => library.failureOf(() => library.loadModel('tiny', { backend: 'wsam' })))).code,
+  ).toBe('BACKEND_UNKNOWN');
+});
+
+test('two tabs do not train at once, and a run that is stopped says ABORTED', async () => {
+  const failures = await page.evaluate(async () => {
+    const first = await library.loadModel('tiny', { backend: 'onnx-wasm' });
+    const second = await library.loadModel('tiny', { backend: 'onnx-wasm' });
+    const image = new ImageData(32, 32);
+    const controller = new AbortController();
+    let started = () => {};
+    const running = new Promise<void>((resolve) => {
+      started = resolve;
+    });
+    const settings = { images: [image], token: '<a>', initializer: 'monster', steps: 500, batchSize: 1 } as const;
+    const stopped = library.failureOf(() =>
+      library.invert({ ...settings, model: first, signal: controller.signal, onStep: () => started() }),
+    );
+    await running;
+    const busy = await library.failureOf(() => library.invert({ ...settings, model: second }));
+    controller.abort();
+    const codes = [busy.code, (await stopped).code];
+    await first.dispose();
+    await second.dispose();
+    return codes;
+  });
+  expect(failures).toEqual(['STORAGE_BUSY', 'ABORTED']);
+});
+
+test('a concept of another model, with its code, and on the page without a worker', async () => {
+  const failure = await page.evaluate(async () => {
+    const model = await library.loadModel('tiny', { backend: 'onnx-wasm', worker: false });
+    const concept = { token: '<b>', rows: [{ data: new Float32Array(768), shape: [1, 768] }], info: {} };
+    const found = await library.failureOf(() =>
+      library.generate({ model, prompt: 'a photo of <b>', concepts: [concept], steps: 2 }),
+    );
+    await model.dispose();
+    return found;
+  });
+  expect(failure.code).toBe('CONCEPT_WIDTH');
+});
+
+test('pictures are decoded as in Node', async () => {
+  const sharp = (await import('sharp')).default;
+  const width = 48;
+  const noise = Buffer.from(Array.from({ length: width * 32 * 4 }, (_, i) => (i * 7919) % 251));
+  const raw = { raw: { width, height: 32, channels: 4 as const } };
+  const smooth = Buffer.from(
+    Array.from({ length: width * 32 * 3 }, (_, i) => ((i % (width * 3)) * 1.7 + i / 40) % 256),
+  );
+  const files = {
+    'alpha.png': await sharp(noise, raw).png().toBuffer(),
+    'turned.jpg': await sharp(smooth, { raw: { width, height: 32, channels: 3 } })
+      .withMetadata({ orientation: 6 })
+      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+      .toBuffer(),
+    'small.webp': await sharp(smooth, { raw: { width, height: 32, channels: 3 } })
+      .webp({ lossless: true })
+      .toBuffer(),
+    'set.png': readFileSync(join(root, 'examples/concepts/foxi/1.png')),
+  };
+  for (const [name, bytes] of Object.entries(files)) {
+    const expected = await nodeCodec.decode(new Uint8Array(bytes), name);
+    const found = await page.evaluate(
+      async ([base64, file]) => {
+        const picture = await library.codec.decode(
+          Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
+          file,
+        );
+        const flat = library.flatten(picture, [255, 255, 255]);
+        const small = await library.codec.resize(flat, 16, 16);
+        return { shape: flat.shape, data: [...flat.data], small: [...small.data] };
+      },
+      [bytes.toString('base64'), name] as const,
+    );
+    const { flatten } = await import('../../packages/core/src/index.js');
+    const flat = flatten(expected, [255, 255, 255]);
+    expect(found.shape, name).toEqual([...flat.shape]);
+    const pixels = [...Array(flat.data.length).keys()].map((i) => flat.data[flat.offset + i] ?? 0);
+    expect(worst(found.data, pixels), `${name}, decoded`).toBeLessThanOrEqual(2);
+    const small = await nodeCodec.resize(flat, 16, 16);
+    if (!name.startsWith('alpha'))
+      expect(worst(found.small, [...small.data]), `${name}, resized`).toBeLessThanOrEqual(2);
+  }
+});
+
+test('what is no picture', async () => {
+  const failure = (text: string) =>
+    page.evaluate(
+      (given) => library.failureOf(() => library.codec.decode(new TextEncoder().encode(given), 'x.png')),
+      text,
+    );
+  expect((await failure('hello')).code).toBe('IMAGE_FORMAT');
+  expect((await failure('')).code).toBe('IMAGE_FORMAT');
+  const cut = readFileSync(join(root, 'examples/concepts/foxi/1.png')).subarray(0, 60).toString('base64');
+  const corrupt = await page.evaluate(
+    (base64) =>
+      library.failureOf(() =>
+        library.codec.decode(
+          Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
+          'x.png',
+        ),
+      ),
+    cut,
+  );
+  expect(corrupt.code).toBe('IMAGE_CORRUPT');
+});
+
+function worst(a: readonly number[], b: readonly number[]): number {
+  expect(a.length).toBe(b.length);
+  return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
+}
