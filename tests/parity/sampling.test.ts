@@ -1,13 +1,13 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { preparePrompts } from '../../packages/core/src/models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
+import type { HostTensor } from '../../packages/core/src/platform.js';
 import { readSchedulerConfig } from '../../packages/core/src/schedules/foreign.js';
 import { createNoiseSchedule } from '../../packages/core/src/schedules/noise.js';
 import { createSampler } from '../../packages/core/src/schedules/samplers/index.js';
-import type { HostTensor } from '../../packages/core/src/platform.js';
 import { about, expectClose, golden, readTensors } from '../support/golden.js';
-import { families, pick } from '../support/models.js';
 import { loadGoldenModel } from '../support/model.js';
+import { families, pick } from '../support/models.js';
 
 interface Kind {
   cls: string;
@@ -31,7 +31,10 @@ describe.each(families)('guided sampling of %s', async (family) => {
   };
   const model = await loadGoldenModel(family);
   afterAll(() => model.dispose());
-  const kinds = Object.entries(meta).filter(([, kind]) => typeof kind === 'object' && 'cls' in kind) as [string, Kind][];
+  const kinds = Object.entries(meta).filter(([, kind]) => typeof kind === 'object' && 'cls' in kind) as [
+    string,
+    Kind,
+  ][];
 
   it('encodes the prompts as the reference does', async () => {
     const text = readTensors(golden(`${family}-golden`, 'text.safetensors'));
@@ -45,20 +48,18 @@ describe.each(families)('guided sampling of %s', async (family) => {
     const expected = host('context');
     const half = expected.data.length / 2;
     expectClose(context?.data.slice(0, half) ?? [], expected.data.slice(0, half), 1e-4, 'context');
-    if (!model.zerosForEmptyPrompt) expectClose(context?.data.slice(half) ?? [], expected.data.slice(half), 1e-4, 'empty context');
+    if (!model.zerosForEmptyPrompt)
+      expectClose(context?.data.slice(half) ?? [], expected.data.slice(half), 1e-4, 'empty context');
   });
 
   it.each(kinds)('%s', async (name, kind) => {
-    const { sampler: samplerName, samplerOptions, noise } = readSchedulerConfig({
-      _class_name: kind.cls,
-      beta_start: 0.00085,
-      beta_end: 0.012,
-      beta_schedule: 'scaled_linear',
-      num_train_timesteps: 1000,
-      ...kind.config,
+    const { sampler: samplerName, samplerOptions } = readSchedulerConfig({ _class_name: kind.cls, ...kind.config });
+    const { prediction, noise } = model.scheduler;
+    const sampler = createSampler(samplerName, createNoiseSchedule(noise), {
+      ...samplerOptions,
+      steps: meta.steps,
+      prediction,
     });
-    const { prediction } = model.scheduler;
-    const sampler = createSampler(samplerName, createNoiseSchedule(noise), { ...samplerOptions, steps: meta.steps, prediction });
     expectClose(sampler.timesteps, kind.timesteps, 1e-6, 'timesteps');
     const start = host('start');
     const { shape } = start;
@@ -66,7 +67,10 @@ describe.each(families)('guided sampling of %s', async (family) => {
     const { addition } = model.unet.config;
     if (addition) {
       inputs['pooled'] = host('pooled');
-      inputs['sizes'] = sizeEmbedding([0, 1].map(() => [64, 64, 0, 0, 64, 64]), addition.sinusoid);
+      const sizes = Array.from(
+        pick(readTensors(golden(`${family}-golden`, 'unet.safetensors')), 'time_ids').data,
+      ).slice(0, 6);
+      inputs['sizes'] = sizeEmbedding([sizes, sizes], addition.sinusoid);
     }
     let sample: Float32Array = start.data.map((x) => x * sampler.initNoiseSigma);
     for (const [index, timestep] of sampler.timesteps.entries()) {
@@ -79,7 +83,9 @@ describe.each(families)('guided sampling of %s', async (family) => {
       const said = output?.data ?? new Float32Array();
       const half = said.length / 2;
       // The goldens hold the conditional half first.
-      const guided = said.slice(0, half).map((with_, i) => (said[half + i] ?? 0) + meta.guidance_scale * (with_ - (said[half + i] ?? 0)));
+      const guided = said
+        .slice(0, half)
+        .map((with_, i) => (said[half + i] ?? 0) + meta.guidance_scale * (with_ - (said[half + i] ?? 0)));
       sample = sampler.step(guided, index, sample);
     }
     expectClose(sample, host(`${name}.latents`).data, 1e-3, 'latents');
