@@ -1,10 +1,11 @@
-import { defineConfig, type Options } from 'tsup';
-
-const common: Options = { target: 'es2022', sourcemap: true };
+import { defineConfig } from 'tsup';
 
 /** One door, two rooms: the export conditions of package.json choose. */
-export default defineConfig([
-  { ...common, entry: ['src/node.ts'], format: ['esm', 'cjs'], dts: true, clean: true },
-  { ...common, entry: ['src/web.ts'], format: ['esm'], dts: true },
-  { ...common, entry: ['src/cli.ts'], format: ['esm'] },
-]);
+export default defineConfig({
+  entry: ['src/node.ts', 'src/web.ts', 'src/cli.ts'],
+  format: ['esm', 'cjs'],
+  dts: { entry: ['src/node.ts', 'src/web.ts'] },
+  clean: true,
+  target: 'es2022',
+  sourcemap: true,
+});
