@@ -25,11 +25,13 @@ export interface OnnxRuntimeOptions {
 }
 
 /** What a provider is good at; those not named here are taken for GPUs. */
-const TARGETS: Readonly<Record<string, Target>> = {
+const TARGETS: Readonly<Record<string, Omit<Target, 'roomy'>>> = {
   cpu: { loops: true, fused: true },
   wasm: { loops: true, fused: true },
 };
-const GPU: Target = { loops: false, fused: false };
+const GPU = { loops: false, fused: false } as const;
+/** Weights of which a second copy does not matter. */
+const ROOMY_BYTES = 2 ** 28;
 
 /**
  * The engine: records functions once and runs them on ONNX Runtime. Weights stay in their files.
@@ -38,14 +40,16 @@ const GPU: Target = { loops: false, fused: false };
 export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
   const { ort, provider = 'cpu', threads, sessionOptions } = options;
   const settings: SessionSettings = { provider, threads, options: sessionOptions };
-  const target = TARGETS[provider] ?? GPU;
-  await tryOut(ort, settings, target);
+  const kind = TARGETS[provider] ?? GPU;
+  await tryOut(ort, settings, { ...kind, roomy: true });
 
   const functions = new Set<{ dispose(): void }>();
   const versions = new Map<TensorRef['source'], string | undefined>();
   const placed = new Set<{ dispose(): void }>();
+  let bytes = 0;
   const compileOne = async (name: string, fn: TensorFunction<string, string>, inputs: Record<string, HostTensor>) => {
     for (const [source, version] of versions) checkUnchanged(source, version);
+    const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
     return startGraph(ort, name, recordGraph(target, fn, inputs), settings);
   };
   return {
@@ -56,6 +60,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
       versions.set(ref.source, ref.source.version);
       const tensor = weightTensor(ref, shape, permute);
       placed.add(tensor);
+      bytes += ref.length;
       return tensor;
     },
     compile(name, fn) {
@@ -67,6 +72,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
       for (const each of [...functions, ...placed]) each.dispose();
       functions.clear();
       placed.clear();
+      versions.clear();
+      bytes = 0;
     },
   };
 }

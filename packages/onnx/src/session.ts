@@ -1,7 +1,7 @@
 import type { ByteSource } from '@textual-inversion/core';
 import { TextualInversionError } from '@textual-inversion/core';
 import type { Env, InferenceSession, TensorConstructor } from 'onnxruntime-common';
-import type { Graph, WeightUse } from './graph/graph.js';
+import type { Graph, Node, WeightUse } from './graph/graph.js';
 import { needed, writeModel } from './graph/model-file.js';
 
 /** The part of ONNX Runtime that this package calls: `onnxruntime-node` and `onnxruntime-web` both are one. */
@@ -28,7 +28,8 @@ export async function createSession(
   name: string,
   settings: SessionSettings,
 ): Promise<InferenceSession> {
-  const { names } = needed(graph);
+  const { provider, threads, options } = settings;
+  const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
   const folder = commonFolder(weights.flatMap(({ ref }) => ref.source.path ?? []));
   const model = writeModel(graph, ({ value, ref }) =>
@@ -36,30 +37,46 @@ export async function createSession(
       ? { location: value.name, offset: 0 }
       : { location: ref.source.path.slice(folder.length), offset: ref.offset },
   );
+  const entries = {
+    ...(folder ? { model_external_initializers_file_folder_path: folder } : {}),
+    // Threads that wait by spinning take the cores from everything else: on two busy cores small graphs ran half as fast.
+    intra_op: { allow_spinning: '0' },
+    ...(bytesUsedTwice(nodes, weights) > MANY_BYTES ? { disable_prepacking: '1' } : {}),
+    ...sessionEntries(options),
+  };
   const external = await Promise.all(weights.filter(({ ref }) => ref.source.path === undefined).map(readWeight));
-  const { provider, threads, options } = settings;
   try {
     return await ort.InferenceSession.create(model, {
       executionProviders: [provider],
       graphOptimizationLevel: 'all',
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
+      // An arena grows in powers of two and keeps what it has: up to twice the memory of a training step, for no time.
+      enableCpuMemArena: false,
+      enableMemPattern: false,
       logSeverityLevel: 3,
       ...(external.length > 0 ? { externalData: external } : {}),
       ...options,
       extra: {
         ...options?.extra,
-        session: {
-          ...(folder ? { model_external_initializers_file_folder_path: folder } : {}),
-          // Threads that wait by spinning take the cores from everything else: on two busy cores small graphs ran half as fast.
-          intra_op: { allow_spinning: '0' },
-          ...sessionEntries(options),
-        },
+        session: entries,
       },
     });
   } catch (cause) {
     throw sessionError(`compiling ${name} for ${provider}`, cause);
   }
+}
+
+/** Weights from which memory counts more than a tenth of the time of their products. */
+const MANY_BYTES = 2 ** 28;
+
+/** A weight that the forward and the backward pass both multiply with would be packed twice, beside the file. */
+function bytesUsedTwice(nodes: readonly Node[], weights: readonly WeightUse[]): number {
+  const uses = new Map<string, number>();
+  for (const { inputs } of nodes) {
+    for (const input of inputs) if (input) uses.set(input.name, (uses.get(input.name) ?? 0) + 1);
+  }
+  return weights.reduce((sum, { value, ref }) => sum + ((uses.get(value.name) ?? 0) > 1 ? ref.length : 0), 0);
 }
 
 function sessionEntries(options: InferenceSession.SessionOptions | undefined): object {

@@ -87,7 +87,7 @@ function tile(r: Recorder, x: View, reps: readonly number[]): View {
 }
 
 /** Turns axes around. */
-function reverse(r: Recorder, x: View, axes: readonly number[]): View {
+export function reverse(r: Recorder, x: View, axes: readonly number[]): View {
   if (x.source.kind === 'uniform' || axes.length === 0) return x;
   const value = raw(r, x);
   const stored = axes.map((axis) => x.order[axis] ?? 0);

@@ -1,0 +1,9 @@
+/** What the benchmarks call of the library: sources, because a benchmark looks at parts that no package exports. */
+export type { DiffusionModel } from '../packages/core/src/models/diffusion-model.js';
+export { preparePrompts } from '../packages/core/src/models/prompt-inputs.js';
+export { timestepEmbedding } from '../packages/core/src/models/unet/embeddings.js';
+export { loadModel } from '../packages/core/src/pipeline/load.js';
+export type { HostTensor } from '../packages/core/src/platform.js';
+export { trainingStep } from '../packages/core/src/training/step.js';
+export { openFolder } from '../packages/node/src/files.js';
+export { createOnnxRuntime } from '../packages/onnx/src/index.js';

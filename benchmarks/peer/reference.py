@@ -1,0 +1,189 @@
+"""The reference's side of a benchmark: what diffusers' textual inversion script does, with the same sizes and weights.
+
+Prepares a task, then runs it whenever a line comes in on stdin. Speaks JSON, one object a line.
+    python reference.py TASK FOLDER [OPTIONS]
+"""
+
+import json
+import re
+import resource
+import sys
+import time
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+STARTED = time.perf_counter()
+TASK, FOLDER = sys.argv[1:3]
+OPTIONS = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+DTYPE = getattr(torch, OPTIONS.get("dtype", "float32"))
+CONCEPT = 5
+
+
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+
+def part(kind, name):
+    return kind.from_pretrained(FOLDER, subfolder=name, torch_dtype=DTYPE).requires_grad_(False)
+
+
+def tokens_of():
+    return CLIPTextConfig.from_pretrained(FOLDER, subfolder="text_encoder").max_position_embeddings
+
+
+def split_task():
+    """`sd15-step-512-encoded` -> kind, number, variant."""
+    match = re.fullmatch(r"(?:sd15|tiny)-([a-z]+)-?(\d*)-?(.*)", TASK)
+    return match[1], int(match[2] or 0), match[3]
+
+
+KIND, NUMBER, VARIANT = split_task()
+TINY = TASK.startswith("tiny")
+
+
+def side_of(unet, vae_scale):
+    """Side of the latents."""
+    return unet.config.sample_size if TINY or not NUMBER else NUMBER // vae_scale
+
+
+def unet_task(batch):
+    unet = part(UNet2DConditionModel, "unet").eval()
+    vae = AutoencoderKL.load_config(FOLDER, subfolder="vae")
+    scale = 2 ** (len(vae["block_out_channels"]) - 1)
+    side = side_of(unet, scale)
+    sample = torch.randn(batch, unet.config.in_channels, side, side, dtype=DTYPE)
+    context = torch.randn(batch, tokens_of(), unet.config.cross_attention_dim, dtype=DTYPE)
+
+    @torch.no_grad()
+    def run():
+        return {}, unet(sample, torch.full((batch,), 501), context).sample
+
+    return run
+
+
+def step_task(batch):
+    """One step of examples/textual_inversion/textual_inversion.py: encode, noise, predict, back, AdamW, restore the other rows."""
+    unet, vae, text = part(UNet2DConditionModel, "unet"), part(AutoencoderKL, "vae"), part(CLIPTextModel, "text_encoder")
+    scheduler = DDPMScheduler.from_pretrained(FOLDER, subfolder="scheduler")
+    embeddings = text.get_input_embeddings()
+    embeddings.weight.data = embeddings.weight.data.float()
+    embeddings.weight.requires_grad_(True)
+    optimizer = torch.optim.AdamW(embeddings.parameters(), lr=5e-4)
+    original = embeddings.weight.data.clone()
+    keep = torch.ones(len(original), dtype=torch.bool)
+    keep[CONCEPT] = False
+    vae_scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    side = side_of(unet, vae_scale)
+    pixels = torch.rand(batch, 3, side * vae_scale, side * vae_scale, dtype=DTYPE) * 2 - 1
+    ids = torch.full((batch, tokens_of()), CONCEPT + 1)
+    ids[:, 5] = CONCEPT
+    encoded = VARIANT == "encoded"
+    fixed = torch.randn(batch, unet.config.in_channels, side, side, dtype=DTYPE)
+
+    def run():
+        marks = [("start", time.perf_counter())]
+        mark = lambda name: marks.append((name, time.perf_counter()))
+        if encoded:
+            latents = fixed
+        else:
+            with torch.no_grad():
+                latents = vae.encode(pixels).latent_dist.sample() * vae.config.scaling_factor
+        mark("encode")
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (batch,))
+        noisy = scheduler.add_noise(latents, noise, timesteps)
+        context = text(ids)[0].to(DTYPE)
+        mark("text")
+        prediction = unet(noisy, timesteps, context).sample
+        target = noise if scheduler.config.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+        loss = torch.nn.functional.mse_loss(prediction.float(), target.float())
+        mark("forward")
+        loss.backward()
+        mark("backward")
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            embeddings.weight[keep] = original[keep]
+        mark("optimiser")
+        return {name: now - before for (_, before), (name, now) in zip(marks, marks[1:])}, loss.detach()
+
+    return run
+
+
+def encode_task(_):
+    vae = part(AutoencoderKL, "vae").eval()
+    picture = torch.randn(1, 3, NUMBER, NUMBER, dtype=DTYPE)
+
+    @torch.no_grad()
+    def run():
+        return {}, vae.encode(picture).latent_dist.mean
+
+    return run
+
+
+def decode_task(_):
+    vae = part(AutoencoderKL, "vae").eval()
+    latents = torch.randn(1, vae.config.latent_channels, NUMBER // 8, NUMBER // 8, dtype=DTYPE)
+
+    @torch.no_grad()
+    def run():
+        return {}, vae.decode(latents).sample
+
+    return run
+
+
+def text_task(_):
+    text = part(CLIPTextModel, "text_encoder").eval()
+    ids = torch.full((1, tokens_of()), CONCEPT + 1)
+
+    @torch.no_grad()
+    def run():
+        return {}, text(ids)[0]
+
+    return run
+
+
+def matmul_rate():
+    """The best product of matrices on this machine, in floating point operations per second: the limit of every task."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - began)
+    return 2 * 2048**3 / best
+
+
+def main():
+    if "threads" in OPTIONS:
+        torch.set_num_threads(OPTIONS["threads"])
+    batch = (NUMBER or 1) if TINY else 1
+    make = {"unet": unet_task, "guided": lambda _: unet_task(2), "step": step_task, "encode": encode_task, "decode": decode_task, "text": text_task}
+    began = time.perf_counter()
+    run = make[KIND](batch)
+    load = time.perf_counter() - began
+    began = time.perf_counter()
+    run()
+    first = time.perf_counter() - began
+    say(ready=True, load=load, first=first, sinceStart=time.perf_counter() - STARTED, matmul=matmul_rate())
+    for line in sys.stdin:
+        if line.strip() == "end":
+            break
+        if line.strip() == "flops":
+            from torch.utils.flop_counter import FlopCounterMode
+
+            with FlopCounterMode(display=False) as counter:
+                run()
+            say(flops=counter.get_total_flops())
+            continue
+        before = time.process_time()
+        began = time.perf_counter()
+        parts, _ = run()
+        say(seconds=time.perf_counter() - began, processorSeconds=time.process_time() - before, parts=parts)
+    unit = 1 if sys.platform == "darwin" else 1024
+    say(peakBytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+main()
