@@ -9,11 +9,11 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** Nothing but this origin. A worker follows the policy of its own answer, so the header goes with every file. */
 const POLICY = [
   "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval' blob:", // blob: the threads of TensorFlow.js, the last engine in the row
+  "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
   "img-src 'self' blob: data:",
-  "connect-src 'self' blob: data:",
-  "worker-src 'self' blob:",
+  "connect-src 'self'",
+  "worker-src 'self'",
   "manifest-src 'self'",
   "base-uri 'self'",
   "form-action 'none'",

@@ -92,11 +92,12 @@ test('a word is learned from dropped pictures, across a reload in the middle', a
   });
   await page.click('#start');
   await says('step', /^(?:[4-9]|1\d) of 20$/);
-  const long = await page.evaluate(() =>
-    'long' in globalThis && Array.isArray(globalThis.long) ? globalThis.long : [],
-  );
+  const long = await page.evaluate((): number[] => {
+    const seen: unknown = Reflect.get(globalThis, 'long');
+    return Array.isArray(seen) ? seen.map(Number) : [];
+  });
   console.log(
-    `long tasks of the page while training: ${long.map((ms: number) => `${Math.round(ms)} ms`).join(', ') || 'none'}`,
+    `long tasks of the page while training: ${long.map((ms) => `${Math.round(ms)} ms`).join(', ') || 'none'}`,
   );
 
   await open();

@@ -14,7 +14,7 @@ const ENGINES = [
     'onnxruntime-web',
     ['ort-wasm-simd-threaded', 'ort-wasm-simd-threaded.asyncify'].flatMap((name) => [`${name}.mjs`, `${name}.wasm`]),
   ],
-  ['@tensorflow/tfjs-backend-wasm', ['', '-simd', '-threaded-simd'].map((kind) => `tfjs-backend-wasm${kind}.wasm`)],
+  ['@tensorflow/tfjs-backend-wasm', ['', '-simd'].map((kind) => `tfjs-backend-wasm${kind}.wasm`)],
 ];
 
 /** Fills `folder`. @returns bytes written, by file */

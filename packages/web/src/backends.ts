@@ -1,4 +1,4 @@
-import { createEagerRuntime, nearest, type Runtime, TextualInversionError } from '@textual-inversion/core';
+import { createEagerRuntime, nearest, type Runtime, TextualInversionError, tf } from '@textual-inversion/core';
 import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
 
@@ -59,11 +59,12 @@ const BACKENDS: readonly Backend[] = [
   },
   {
     name: 'wasm',
-    what: 'TensorFlow.js in WebAssembly',
+    what: 'TensorFlow.js in WebAssembly, 1 thread',
     create: async (options) => {
       const wasm = await import('@tensorflow/tfjs-backend-wasm');
       wasm.setWasmPaths(options.assetsUrl);
-      wasm.setThreadsCount(threadsOf(options));
+      // Its threads are started from the text of a function, which minifiers break and content security policies forbid.
+      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
       return createEagerRuntime({ backend: 'wasm' });
     },
   },
@@ -137,7 +138,7 @@ function threadsOf({ threads }: EngineOptions): number {
 }
 
 function describe({ name, what }: Backend, options: EngineOptions): string {
-  if (!name.endsWith('wasm')) return what;
+  if (name !== 'onnx-wasm') return what;
   const threads = threadsOf(options);
   const why = globalThis.crossOriginIsolated ? '' : ': the page is not cross-origin isolated';
   return `${what}, ${threads} thread${threads === 1 ? '' : 's'}${why}`;

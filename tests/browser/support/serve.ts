@@ -70,8 +70,9 @@ export function serve(
     if (message.method === 'HEAD' || size === 0) {
       response.end();
     } else if (trick) {
+      // What is on its way has to arrive before the connection ends.
       createReadStream(file, { start: first, end: first + trick.cutAfter - 1 })
-        .on('end', () => response.destroy())
+        .on('end', () => setTimeout(() => response.destroy(), 500))
         .pipe(response, { end: false });
     } else createReadStream(file, { start: first, end: last }).pipe(response);
   });
