@@ -72,6 +72,13 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  test('any size in steps of a latent, where halving leaves odd sides', async () => {
+    const { downscale } = model.autoencoder.config;
+    const [picture] = await draw({ widthPx: 5 * downscale, heightPx: 7 * downscale, steps: 1, guidanceScale: 1 });
+    expect(picture?.shape).toEqual([7 * downscale, 5 * downscale, 3]);
+    expect(new Set(picture?.data).size).toBeGreaterThan(10);
+  });
+
   test('stops when asked', async () => {
     const before = tf.memory().numTensors;
     const stop = new AbortController();

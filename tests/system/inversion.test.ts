@@ -118,6 +118,11 @@ describe('learning a word', () => {
     }
   });
 
+  test('a loss that is no number ends the run, and says where', async () => {
+    const run = runInversion(model, { steps: 3, learningRate: 1e38 });
+    await expect(run).rejects.toMatchObject({ code: 'LOSS_NOT_FINITE', details: { step: 2, seed: 0 } });
+  });
+
   test('captions: each picture its own, and the word is put in where it is missing', async () => {
     const warnings: string[] = [];
     await runInversion(
@@ -130,6 +135,7 @@ describe('learning a word', () => {
 
   const refused: [string, string, Partial<InvertOptions>, Picture[]?][] = [
     ['no pictures', 'IMAGE_NONE', {}, []],
+    ['a picture without colours', 'IMAGE_FORMAT', {}, [{ ...stripes(4), shape: [64, 64, 1] }]],
     ['an empty word', 'TOKEN_INVALID', { token: '' }],
     ['a word with spaces', 'TOKEN_INVALID', { token: 'my cat' }],
     ['a word that is known', 'TOKEN_EXISTS', { token: 'cat' }],

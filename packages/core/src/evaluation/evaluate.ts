@@ -57,7 +57,7 @@ export interface Evaluation {
 
 /**
  * Measures a concept as its paper does: how like the pictures it is, and how well it goes into other places.
- * @throws IMAGE_NONE, OPTION_INVALID and what `generate` throws
+ * @throws IMAGE_NONE, IMAGE_FORMAT, OPTION_INVALID and what `generate` throws
  * @see Gal et al. 2022, arXiv 2208.01618, section 5.1
  */
 export async function evaluate(model: DiffusionModel, clip: Clip, options: EvaluateOptions): Promise<Evaluation> {

@@ -14,15 +14,20 @@ export interface EagerRuntimeOptions {
  * @throws BACKEND_UNAVAILABLE when the backend is not registered or does not start.
  */
 export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Promise<Runtime> {
-  const started = await tf.setBackend(backend).catch((cause: unknown) => unavailable(backend, cause));
+  const started = await tf.setBackend(backend).catch((cause: unknown) => {
+    throw unavailable(backend, cause);
+  });
   if (!started) throw unavailable(backend, undefined);
   const placed = new Set<Tensor>();
+  const takeOver = async () => {
+    if (!(await tf.setBackend(backend))) throw unavailable(backend, undefined);
+  };
 
   return {
     name: backend,
     compiled: false,
     async place(ref, placement) {
-      while (tf.getBackend() !== backend) await tf.setBackend(backend);
+      while (tf.getBackend() !== backend) await takeOver();
       const tensor = await placeEagerly(ref, placement);
       placed.add(tensor);
       return tensor;
@@ -31,7 +36,7 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
       return {
         async run(inputs) {
           // Another engine may have taken over; once the name is right, nothing comes between it and the tidy.
-          while (tf.getBackend() !== backend) await tf.setBackend(backend);
+          while (tf.getBackend() !== backend) await takeOver();
           const outputs = tf.tidy(() => {
             const tensors = mapValues(inputs, ({ data, shape }: HostTensor) => tf.tensor(data, [...shape], 'float32'));
             return fn(tensors);
@@ -58,8 +63,8 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
   };
 }
 
-function unavailable(backend: string, cause: unknown): never {
-  throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+function unavailable(backend: string, cause: unknown): TextualInversionError {
+  return new TextualInversionError('BACKEND_UNAVAILABLE', {
     where: 'backend',
     expected: `a TensorFlow.js backend named "${backend}"`,
     found: cause instanceof Error ? cause.message : 'none that starts',

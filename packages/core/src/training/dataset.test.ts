@@ -106,4 +106,9 @@ describe('flatten', () => {
     const opaque = map(2, 2);
     expect(flatten(opaque, [0, 0, 0])).toBe(opaque);
   });
+
+  test.each([[[4, 4]], [[4, 4, 1]], [[0, 4, 3]]])('numbers of shape %j are no picture', (shape) => {
+    const picture = { ...map(4, 4), shape };
+    expect(() => flatten(picture, [0, 0, 0])).toThrowError(expect.objectContaining({ code: 'IMAGE_FORMAT' }));
+  });
 });

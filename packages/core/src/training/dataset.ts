@@ -26,7 +26,7 @@ export interface TrainingPicture {
 /**
  * Cuts pictures into squares of the model's size: the shorter side is resampled to `sizePx`, then a square is cut out.
  * A picture that has the size already keeps its pixels.
- * @throws IMAGE_NONE
+ * @throws IMAGE_NONE, IMAGE_FORMAT
  */
 export async function prepareDataset(
   pictures: readonly Picture[],
@@ -65,9 +65,16 @@ export async function prepareDataset(
   return prepared;
 }
 
-/** Puts a picture with alpha onto a colour. @returns `[H, W, 3]` */
+/** Puts a picture with alpha onto a colour. @returns `[H, W, 3]` @throws IMAGE_FORMAT when it is no picture by its shape */
 export function flatten(picture: Picture, background: readonly number[]): Picture {
   const [height = 0, width = 0, channels = 0] = picture.shape;
+  if (height < 1 || width < 1 || (channels !== 3 && channels !== 4)) {
+    throw new TextualInversionError('IMAGE_FORMAT', {
+      where: 'a picture',
+      expected: 'the shape [height, width, 3], or 4 with alpha',
+      found: `[${picture.shape.join(', ')}]`,
+    });
+  }
   if (channels === 3) return picture;
   const data = new Uint8Array(height * width * 3);
   for (let y = 0, at = 0; y < height; y++) {

@@ -102,7 +102,7 @@ export interface InvertHooks {
  *
  * Stopped through `signal`, it hands over a last checkpoint and throws ABORTED; `resume` goes on from it, to the byte.
  * @param pictures - Three to five of one thing, or of one style.
- * @throws IMAGE_NONE, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, SIZE_INVALID, PROMPT_TOO_LONG, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
+ * @throws IMAGE_NONE, IMAGE_FORMAT, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, SIZE_INVALID, PROMPT_TOO_LONG, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
  *   LOSS_NOT_FINITE, ABORTED
  * @see Gal et al. 2022, arXiv 2208.01618
  */
