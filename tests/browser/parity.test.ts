@@ -23,7 +23,7 @@ type Parts = Awaited<ReturnType<Library['openParts']>>;
 let served: Served;
 beforeAll(async () => {
   served = await serve({ '': await builtPage(), golden: GOLDEN }, ISOLATED);
-});
+}, 180_000);
 afterAll(() => served.close());
 
 /** Bounds of forward numbers, of gradients and of the loss. */
@@ -46,7 +46,7 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) =
     page = await browser.newPage();
     await page.goto(`${served.origin}/`);
     await page.waitForFunction(() => 'library' in globalThis);
-  });
+  }, 180_000);
   afterAll(() => browser.close());
 
   describe.each(of)('%s', (family) => {
@@ -65,7 +65,7 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) =
         filesOf(golden(family)),
         backend,
       ] as const);
-    });
+    }, 300_000);
     afterAll(async () => {
       model.dispose();
       await parts.evaluate((opened) => opened.dispose());

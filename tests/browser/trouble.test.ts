@@ -17,7 +17,7 @@ const model = () => `${served.origin}/golden/tiny-sd1`;
 beforeAll(async () => {
   served = await serve({ '': await builtPage(), golden: GOLDEN, examples: join(root, 'examples') }, ISOLATED);
   browser = await startBrowser();
-});
+}, 180_000);
 afterAll(async () => {
   await browser.close();
   served.close();
