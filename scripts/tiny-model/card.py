@@ -25,16 +25,15 @@ ROWS = (
 COLUMNS = 10
 
 
-def loss_curve(checkpoints: list[Path], out: Path) -> None:
+def loss_curve(checkpoint: Path, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(checkpoints), figsize=(4 * len(checkpoints), 3))
-    for axis, path in zip(axes, checkpoints):
-        log = torch.load(path, map_location="cpu", weights_only=False)["log"]
-        axis.plot([samples / 1000 for _, samples, _ in log], [loss for *_, loss in log], linewidth=1.2)
-        axis.set(title=path.stem, xlabel="thousand samples", ylabel="loss", yscale="log")
-        axis.grid(alpha=0.3, which="both")
+    log = torch.load(checkpoint, map_location="cpu", weights_only=False)["log"]
+    figure, axis = pyplot.subplots(figsize=(7, 3))
+    axis.plot([samples / 1000 for _, samples, _ in log], [loss for *_, loss in log], linewidth=1.2)
+    axis.set(xlabel="thousand samples", ylabel="loss of the UNet", yscale="log")
+    axis.grid(alpha=0.3, which="both")
     figure.tight_layout()
     figure.savefig(out, dpi=80)
 
@@ -46,15 +45,14 @@ def main() -> None:
     given = parser.parse_args()
     out = given.model / "card"
     out.mkdir(exist_ok=True)
-    loss_curve([path for name in ("clip", "classifier", "diffusion") if (path := given.run / f"{name}.pt").exists()], out / "loss.png")
+    loss_curve(given.run / "diffusion.pt", out / "loss.png")
     tokenizer, vae, unet, text_encoder, _ = load_export(given.model)
     painter = Painter(given.model, tokenizer, vae, unet, text_encoder)
     pictures = painter.paint([row for row in ROWS for _ in range(COLUMNS)], [*range(COLUMNS)] * len(ROWS), GUIDANCE)
     rows = [list(pictures[i:i + COLUMNS]) for i in range(0, len(pictures), COLUMNS)]
     Image.fromarray(sheet(rows)).save(out / "samples.png", optimize=True)
-    for name in ("experiment.png", "held-out.png"):
-        if (given.run / name).exists():
-            shutil.copyfile(given.run / name, out / name)
+    if (given.run / "experiment.png").exists():
+        shutil.copyfile(given.run / "experiment.png", out / "experiment.png")
 
 
 if __name__ == "__main__":
