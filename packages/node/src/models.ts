@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import {
   type DiffusionModel,
   type FileTree,
@@ -40,7 +40,8 @@ export async function loadModel(
   await inspectTree(tree, options); // a wrong folder is refused before an engine starts
   const { runtime, ...chosen } = await createBackend(backend, { threads });
   const model = await loadTree(tree, runtime, options);
-  return { ...model, name, tree, backend: chosen };
+  // Goes into concepts and pictures, where a path of this machine has no place.
+  return { ...model, name: basename(resolve(name)), tree, backend: chosen };
 }
 
 /** What a model's folder holds, without reading its numbers. */

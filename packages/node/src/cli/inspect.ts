@@ -86,8 +86,9 @@ function rowNorms({ data, shape: [vectors = 0, width = 0] }: Concept['rows'][num
   return Array.from({ length: vectors }, (_, v) => Math.hypot(...data.subarray(v * width, (v + 1) * width)));
 }
 
-/** The family a width belongs to among the published models. */
-function familyOf({ rows }: Concept): string | undefined {
-  const widths = rows.map(({ shape }) => shape[1]).join();
-  return { '768': 'sd1', '1024': 'sd2', '768,1280': 'sdxl' }[widths];
+/** The family a concept belongs to: two encoders are SDXL's, and the published models of the others differ in width. */
+function familyOf({ rows }: Concept): string | null {
+  if (rows.length === 2) return 'sdxl';
+  const family: Readonly<Record<number, string>> = { 768: 'sd1', 1024: 'sd2' };
+  return family[rows[0]?.shape[1] ?? 0] ?? null;
 }
