@@ -67,7 +67,8 @@ def prompt_following(painter: Painter, classifier, count: int, guidance: float) 
             ceiling[name].append(found_real[name] == right[name])
     numbers = {
         "read": {k: rate(v) for k, v in read.items()}, "judged": {k: rate(judged[k]) for k in NAMED_ANSWERS},
-        "judged_real": {k: rate(ceiling[k]) for k in NAMED_ANSWERS}, "counted": {k: len(v) for k, v in (read | judged).items()},
+        "judged_real": {k: rate(ceiling[k]) for k in NAMED_ANSWERS}, "counted": {k: len(v) for k, v in judged.items()},
+        "counted_read": {k: len(v) for k, v in read.items()},
     }
     numbers["attributes_mean"] = float(np.mean(list(numbers["judged"].values())))
     return numbers, pictures, pairs
@@ -130,12 +131,12 @@ def evaluate(folder: Path, run: Path, count: int, guidance: float, classifier_mi
 
 
 def table(numbers: dict) -> str:
-    read, judged = numbers["read"], numbers["judged"]
+    read, judged, counted = numbers["read"], numbers["judged"], numbers["counted_read"]
     rows = [
         ("VAE: PSNR of reconstructions", f"{numbers['psnr']:.1f} dB", "30 dB"),
         ("CLIP pair: right caption among 100", f"{numbers['retrieval']:.1%}", "85 %"),
-        ("background colour, read from the pixels", f"{read['background colour']:.1%}", "95 %"),
-        *((f"{name}, read from the pixels", f"{read[name]:.1%}", "85 %") for name in ("count (one, two)", "size", "side")),
+        (f"background colour, read from the pixels ({counted['background colour']} captions)", f"{read['background colour']:.1%}", "95 %"),
+        *((f"{name}, read from the pixels ({counted[name]} captions)", f"{read[name]:.1%}", "85 %") for name in ("count (one, two)", "size", "side")),
         ("attributes, mean of the classifier's", f"{numbers['attributes_mean']:.1%}", "80 %"),
         *((f"· {k} (drawn pictures: {numbers['judged_real'][k]:.0%}; {numbers['counted'][k]} captions)", f"{judged[k]:.1%}", "") for k in NAMED_ANSWERS),
         ("collapse: similarity above that of drawn pictures", f"{numbers['collapse']:+.3f}", "at most 0.05"),
