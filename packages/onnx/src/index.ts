@@ -1,2 +1,3 @@
+export { type ProbedProvider, probeProviders } from './providers.js';
 export { createOnnxRuntime, type OnnxRuntimeOptions } from './runtime.js';
 export type { OrtModule } from './session.js';

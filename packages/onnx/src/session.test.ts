@@ -1,0 +1,113 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ByteSource, type DType, type TensorRef, tf, toFloat16 } from '@textual-inversion/core';
+import * as ort from 'onnxruntime-node';
+import { afterAll, expect, test } from 'vitest';
+import { createOnnxRuntime, probeProviders } from './index.js';
+import { recordGraph } from './runtime.js';
+import { commonFolder, sessionError } from './session.js';
+import { weightTensor } from './trace-backend.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'onnx-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const NUMBERS = Float32Array.of(1, 2, 3, 4, 5, 6);
+
+/** A tensor `[2, 3]` behind seven bytes of something else. */
+function stored(name: string, dtype: DType, bytes: Uint8Array, onDisk: boolean): TensorRef {
+  const file = new Uint8Array(7 + bytes.length);
+  file.set(bytes, 7);
+  const path = join(folder, name);
+  if (onDisk) writeFileSync(path, file);
+  const source: ByteSource = {
+    name,
+    size: file.length,
+    version: '1',
+    ...(onDisk ? { path } : {}),
+    read: async (offset, length) => file.slice(offset, offset + length),
+  };
+  return { name: 'weight', dtype, shape: [2, 3], source, offset: 7, length: bytes.length };
+}
+
+const bytesOf = (data: Float32Array | Uint16Array): Uint8Array => new Uint8Array(data.buffer.slice(0));
+const bfloat16 = Uint16Array.from(new Uint32Array(NUMBERS.slice().buffer), (bits) => bits >>> 16);
+
+test.each([
+  ['float32 in a file', 'F32', bytesOf(NUMBERS), true],
+  ['float16 in a file', 'F16', bytesOf(toFloat16(NUMBERS)), true],
+  ['bfloat16 in a file', 'BF16', bytesOf(bfloat16), true],
+  ['float32 without a file', 'F32', bytesOf(NUMBERS), false],
+  ['float16 without a file', 'F16', bytesOf(toFloat16(NUMBERS)), false],
+] as const)('a weight of %s', async (name, dtype, bytes, onDisk) => {
+  const runtime = await createOnnxRuntime({ ort, threads: 1 });
+  const weight = await runtime.place(stored(name, dtype, bytes, onDisk), { shape: [2, 3], permute: [1, 0] });
+  expect(weight.shape).toEqual([3, 2]);
+  const times = runtime.compile('times', ({ x }: Record<'x', tf.Tensor>) => ({
+    y: tf.matMul(x, weight),
+    w: tf.add(weight, 0),
+  }));
+  const { y, w } = await times.run({ x: { data: Float32Array.of(1, 10, 100), shape: [1, 3] } });
+  expect(y.data).toEqual(Float32Array.of(321, 654));
+  expect(w).toEqual({ data: Float32Array.of(1, 4, 2, 5, 3, 6), shape: [3, 2] });
+  runtime.dispose();
+});
+
+test('numbers that are none are refused when a weight is placed', async () => {
+  const runtime = await createOnnxRuntime({ ort, threads: 1 });
+  const ref = stored('nan', 'F32', bytesOf(Float32Array.of(1, 2, 3, Number.NaN, 5, 6)), false);
+  await expect(runtime.place(ref, { shape: [2, 3] })).rejects.toMatchObject({ code: 'WEIGHT_NOT_FINITE' });
+});
+
+test('a file that changed since it was placed is refused', async () => {
+  const runtime = await createOnnxRuntime({ ort, threads: 1 });
+  const ref = stored('changing', 'F32', bytesOf(NUMBERS), true);
+  const weight = await runtime.place(ref, { shape: [2, 3] });
+  Object.assign(ref.source, { version: '2' });
+  const same = runtime.compile('same', () => ({ y: tf.add(weight, 1) }));
+  await expect(same.run({})).rejects.toMatchObject({ code: 'WEIGHT_CHANGED' });
+});
+
+test('a module or a provider that does not work says so', async () => {
+  await expect(createOnnxRuntime({ ort, provider: 'no-such-provider' })).rejects.toMatchObject({
+    code: 'BACKEND_UNAVAILABLE',
+  });
+  const broken = { ...ort, InferenceSession: { create: () => Promise.reject(new Error('no library')) } };
+  await expect(createOnnxRuntime({ ort: broken })).rejects.toThrow(/no library/);
+});
+
+test('failures are named by what is missing', () => {
+  expect(sessionError('x', new Error('std::bad_alloc')).code).toBe('BACKEND_MEMORY');
+  expect(sessionError('x', new Error('GPU device lost')).code).toBe('BACKEND_LOST');
+  expect(sessionError('x', 'anything else').code).toBe('BACKEND_UNAVAILABLE');
+});
+
+test('the folder above all files', () => {
+  expect(commonFolder(['/a/bc/d', '/a/bd/e', '/a/bc/f/g'])).toBe('/a/');
+  expect(commonFolder(['C:\\m\\unet\\x', 'C:\\m\\vae\\x'])).toBe('C:\\m\\');
+  expect(commonFolder([])).toBe('');
+});
+
+test('providers are tried, the fastest first', async () => {
+  const found = await probeProviders(ort, ['no-such-provider', 'cpu']);
+  expect(found.map(({ provider, works }) => [provider, works])).toEqual([
+    ['cpu', true],
+    ['no-such-provider', false],
+  ]);
+});
+
+test('a large model keeps its filters as they lie in the file; a small one turns them around', () => {
+  const ref = stored('filter', 'F32', bytesOf(new Float32Array(9)), false);
+  const filter = weightTensor(ref, [3, 3, 1, 1], undefined);
+  const operators = (roomy: boolean): string[] => {
+    const target = { loops: true, fused: true, roomy };
+    const { recorder } = recordGraph(
+      target,
+      ({ dy }) => ({ dx: tf.conv2dTranspose(dy as tf.Tensor4D, filter as tf.Tensor4D, [1, 4, 4, 1], 1, 'same') }),
+      { dy: { shape: [1, 4, 4, 1] } },
+    );
+    return recorder.graph.nodes.map(({ op }) => op);
+  };
+  expect(operators(false)).toContain('ConvTranspose');
+  expect(operators(true)).toContain('Conv');
+});
