@@ -15,7 +15,7 @@ import {
 const PROMPTS = {
   object: (word) => [
     `a photo of ${word}`,
-    `a photo of ${word} on a blue background`,
+    `a photo of ${word} on a green background`,
     `a game boy picture of ${word}`,
     `a photo of two ${word}`,
     `a photo of ${word} next to a house`,
@@ -60,6 +60,6 @@ export async function learnAndDraw({ images, token, initializer, kind, out }) {
   }
   const file = join(out, 'grid.png');
   await writeFileSafely(file, await codec.encodePng(grid(rows)), { overwrite: true });
-  model.dispose();
+  await model.dispose();
   return { ...paths, grid: file };
 }

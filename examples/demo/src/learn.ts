@@ -164,8 +164,8 @@ function trainingView(losses: number[], steps: number): { hooks: LearnHooks } {
     const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
     element('left').textContent =
       losses.length === steps ? 'done' : recent.length > 1 ? duration(pace * (steps - losses.length)) : '…';
-    element('pace').textContent =
-      recent.length > 1 ? `${pace < 1 ? `${Math.round(pace * 1000)} ms` : `${pace.toFixed(1)} s`}` : '…';
+    const paceText = pace < 1 ? `${Math.round(pace * 1000)} ms` : `${pace.toFixed(1)} s`;
+    element('pace').textContent = recent.length > 1 ? paceText : '…';
   };
   show();
   let queued = false;

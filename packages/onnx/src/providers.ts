@@ -30,9 +30,9 @@ async function probe(ort: OrtModule, provider: string): Promise<ProbedProvider> 
   try {
     const runtime = await createOnnxRuntime({ ort, provider });
     const trial = runtime.compile('probe', ({ x, filter }: Record<'x' | 'filter', tf.Tensor>) => {
-      let y = tf.reshape(x, [1, SIDE, SIDE, CHANNELS]);
+      let y = tf.rank4(tf.reshape(x, [1, SIDE, SIDE, CHANNELS]));
       for (let layer = 0; layer < 4; layer++)
-        y = tf.conv2d(y, tf.reshape(filter, [3, 3, CHANNELS, CHANNELS]), 1, 'same');
+        y = tf.conv2d(y, tf.rank4(tf.reshape(filter, [3, 3, CHANNELS, CHANNELS])), 1, 'same');
       return { y: tf.mean(y) };
     });
     try {

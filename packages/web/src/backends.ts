@@ -157,7 +157,7 @@ async function adapter(): Promise<GPUAdapter> {
 async function softwareAdapter(): Promise<string | undefined> {
   const { info }: GPUAdapter & { info?: AdapterInfo } = await adapter();
   const names = [info?.vendor, info?.architecture, info?.device, info?.description].join(' ');
-  const software = info?.isFallbackAdapter === true || /swiftshader|llvmpipe|software|basic render/i.test(names);
+  const software = info?.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render/i.test(names);
   return software ? 'a software adapter, slower than WebAssembly' : undefined;
 }
 

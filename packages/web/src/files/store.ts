@@ -149,8 +149,10 @@ async function downloadFile(
   const hash = sha256.create();
   const part = await readPrivate(folder, keyOf(path));
   const have = part && part.size <= size ? part.size : 0;
-  for (let at = 0; part && at < have; at += RUN_BYTES)
-    hash.update(new Uint8Array(await part.slice(at, Math.min(at + RUN_BYTES, have)).arrayBuffer()));
+  if (part) {
+    for (let at = 0; at < have; at += RUN_BYTES)
+      hash.update(new Uint8Array(await part.slice(at, Math.min(at + RUN_BYTES, have)).arrayBuffer()));
+  }
   let done = have;
   if (done < size || size === 0) {
     const response = await fetchFrom(url, have, size, signal);
