@@ -17,7 +17,7 @@ export async function buildOurs() {
     platform: 'node',
     target: 'node20',
     noExternal: [/^@textual-inversion\//],
-    external: ['onnxruntime-node', '@tensorflow/tfjs-core', 'protobufjs', 'ndarray'],
+    external: ['onnxruntime-node', 'sharp', '@tensorflow/tfjs-core', 'protobufjs', 'ndarray'],
     silent: true,
     clean: false,
   });

@@ -37,7 +37,9 @@ export function sd15() {
   const layout = JSON.parse(readFileSync(join(golden, 'layouts', 'stable-diffusion-v1-5.json'), 'utf8'));
   for (const [part, file] of Object.entries(PARTS)) {
     mkdirSync(join(draft, part), { recursive: true });
-    writeFileSync(join(draft, part, 'config.json'), JSON.stringify(layout[part].config));
+    // The reference tells 1.0 from 1, which JavaScript does not.
+    const config = JSON.stringify(layout[part].config).replace(/("initializer_factor":1)(?=[,}])/, '$1.0');
+    writeFileSync(join(draft, part, 'config.json'), config);
     writeWeights(join(draft, part, file), layout[part].tensors);
   }
   mkdirSync(join(draft, 'scheduler'));

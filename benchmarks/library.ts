@@ -4,6 +4,8 @@ export { preparePrompts } from '../packages/core/src/models/prompt-inputs.js';
 export { timestepEmbedding } from '../packages/core/src/models/unet/embeddings.js';
 export { loadModel } from '../packages/core/src/pipeline/load.js';
 export type { HostTensor } from '../packages/core/src/platform.js';
+export { invert } from '../packages/core/src/training/invert.js';
 export { trainingStep } from '../packages/core/src/training/step.js';
 export { openFolder } from '../packages/node/src/files.js';
+export { codec, readPictures } from '../packages/node/src/pictures.js';
 export { createOnnxRuntime } from '../packages/onnx/src/index.js';

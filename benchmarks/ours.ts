@@ -3,14 +3,18 @@
  * `node ours.mjs TASK FOLDER [OPTIONS]`
  */
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';
 import {
+  codec,
   createOnnxRuntime,
   type DiffusionModel,
   type HostTensor,
+  invert,
   loadModel,
   openFolder,
   preparePrompts,
+  readPictures,
   timestepEmbedding,
   trainingStep,
 } from './library.js';
@@ -68,6 +72,13 @@ const TASKS: Readonly<Record<string, Task>> = {
       time: timestepEmbedding(Array<number>(batch).fill(501), model.unet.config),
     };
     return () => step.run(inputs);
+  },
+  /** A whole inversion with the defaults, its compiling and its encoding included. */
+  async invert(model) {
+    // From where the bundle lies, in benchmarks/.cache/build.
+    const folder = fileURLToPath(new URL('../../../examples/concepts/dotti', import.meta.url));
+    const pictures = await readPictures(folder);
+    return () => invert(model, pictures, codec, { token: '<dotti>', initializer: 'monster' });
   },
   async encode(model) {
     const side = latentSide(model) * model.autoencoder.config.downscale;

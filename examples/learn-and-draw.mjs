@@ -29,6 +29,9 @@ const PROMPTS = {
   ],
 };
 
+/** What the card of the embedded model draws with. */
+const DRAWING = { sampler: 'dpmsolver++', steps: 20, guidanceScale: 5, count: 4, seed: 7 };
+
 /** @param {{ images: string, token: string, initializer: string, kind: 'object' | 'style', out: string }} options */
 export async function learnAndDraw({ images, token, initializer, kind, out }) {
   const model = await loadModel('tiny');
@@ -54,7 +57,7 @@ export async function learnAndDraw({ images, token, initializer, kind, out }) {
   const concept = await loadConcept(paths.concept);
   const rows = [await Promise.all((await listPictures(images)).map((path) => readPicture(path)))];
   for (const prompt of PROMPTS[kind](token)) {
-    const pictures = await generate({ model, concepts: [concept], prompt, count: 4, seed: 7 });
+    const pictures = await generate({ ...DRAWING, model, concepts: [concept], prompt });
     rows.push(pictures.map(({ pixels }) => pixels));
     console.log(`  drew ${prompt}`);
   }

@@ -5,6 +5,7 @@ export default defineConfig({
   format: ['esm', 'cjs'],
   dts: true,
   clean: true,
+  platform: 'browser', // or what is bundled comes in its version for Node
   target: 'es2022',
   sourcemap: true,
   shims: true, // import.meta.url in CommonJS

@@ -1,4 +1,4 @@
-import type { HostTensor } from '@textual-inversion/core';
+import type { HostTensor, TensorFunction } from '@textual-inversion/core';
 import { tf } from '@textual-inversion/core';
 import { createOnnxRuntime } from './runtime.js';
 import type { OrtModule } from './session.js';
@@ -26,15 +26,18 @@ export async function probeProviders(ort: OrtModule, providers: readonly string[
   return found.toSorted((a, b) => (a.seconds ?? Number.POSITIVE_INFINITY) - (b.seconds ?? Number.POSITIVE_INFINITY));
 }
 
+/** Four convolutions and a mean: enough for a difference, little enough for a software adapter. */
+const convolutions: TensorFunction<'x' | 'filter', 'y'> = ({ x, filter }) => {
+  let y = tf.rank4(tf.reshape(x, [1, SIDE, SIDE, CHANNELS]));
+  for (let layer = 0; layer < 4; layer++)
+    y = tf.conv2d(y, tf.rank4(tf.reshape(filter, [3, 3, CHANNELS, CHANNELS])), 1, 'same');
+  return { y: tf.mean(y) };
+};
+
 async function probe(ort: OrtModule, provider: string): Promise<ProbedProvider> {
   try {
     const runtime = await createOnnxRuntime({ ort, provider });
-    const trial = runtime.compile('probe', ({ x, filter }: Record<'x' | 'filter', tf.Tensor>) => {
-      let y = tf.rank4(tf.reshape(x, [1, SIDE, SIDE, CHANNELS]));
-      for (let layer = 0; layer < 4; layer++)
-        y = tf.conv2d(y, tf.rank4(tf.reshape(filter, [3, 3, CHANNELS, CHANNELS])), 1, 'same');
-      return { y: tf.mean(y) };
-    });
+    const trial = runtime.compile('probe', convolutions);
     try {
       const inputs = { x: numbers(SIDE * SIDE * CHANNELS), filter: numbers(9 * CHANNELS * CHANNELS) };
       await trial.run(inputs);
