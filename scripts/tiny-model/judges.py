@@ -124,7 +124,7 @@ def train_classifier(run: Path, minutes: float, device: torch.device, precision:
     torch.manual_seed(3)
     classifier = Classifier()
 
-    def loss_of_batch(rng: np.random.Generator) -> tuple[torch.Tensor, int]:
+    def loss_of_batch(rng: np.random.Generator, _fraction: float) -> tuple[torch.Tensor, int]:
         scenes = [random_scene(rng) for _ in range(BATCH)]
         # A little noise and a change of tone: drawn colours are exact, those of the model are nearly so.
         pixels = to_tensor([draw(s) for s in scenes])

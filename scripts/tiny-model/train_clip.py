@@ -44,7 +44,7 @@ def train_clip(run: Path, minutes: float, tokenizer, device: torch.device, preci
     held_out, held_out_captions = draw_captioned(np.random.default_rng(999), names, 1000, named=0.0, keep=0.9)
     held_out, held_out_ids = held_out.to(device), encode(tokenizer, held_out_captions).to(device)
 
-    def loss_of_batch(rng: np.random.Generator) -> tuple[torch.Tensor, int]:
+    def loss_of_batch(rng: np.random.Generator, _fraction: float) -> tuple[torch.Tensor, int]:
         pictures, captions = draw_captioned(rng, names, BATCH, NAMED_SHARE)
         image, text = pair(pictures.to(device), encode(tokenizer, captions).to(device))
         logits = pair.log_scale.exp().clamp(max=100) * image.float() @ text.float().T

@@ -32,7 +32,7 @@ def train_vae(run: Path, minutes: float, device: torch.device, precision: torch.
     vae = initial or build_vae()
     held_out = draw_batch(np.random.default_rng(999), 200).to(device)
 
-    def loss_of_batch(rng: np.random.Generator) -> tuple[torch.Tensor, int]:
+    def loss_of_batch(rng: np.random.Generator, _fraction: float) -> tuple[torch.Tensor, int]:
         pictures = draw_batch(rng, BATCH).to(device)
         code = vae.encode(pictures).latent_dist
         error = vae.decode(code.sample()).sample.float() - pictures

@@ -42,10 +42,15 @@ def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack([enlarge(p) for p in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def cooldown(fraction: float) -> float:
+    """1 until 70 % of the time is spent, then a line to zero."""
+    return min(1.0, max(0.0, (1 - fraction) / 0.3))
+
+
 def learning_rate(stage: Stage, step: int, fraction: float) -> float:
     warm = min(1.0, (step + 1) / stage.warmup)
     if stage.decay == "cooldown":
-        return stage.learning_rate * warm * min(1.0, max(0.02, (1 - fraction) / 0.3))
+        return stage.learning_rate * warm * max(0.02, cooldown(fraction))
     return stage.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * min(1.0, fraction))) * 0.97 + 0.03)
 
 
@@ -102,7 +107,7 @@ def train(
     run: Path,
     settings: dict,
     modules: dict[str, nn.Module],
-    loss_of_batch: Callable[[np.random.Generator], tuple[torch.Tensor, int]],
+    loss_of_batch: Callable[[np.random.Generator, float], tuple[torch.Tensor, int]],
     *,
     device: torch.device,
     precision: torch.dtype,
@@ -110,7 +115,7 @@ def train(
 ) -> dict:
     """Trains until the stage's minutes (of all runs together) are spent; returns the final checkpoint.
 
-    `loss_of_batch(rng)` draws a batch and returns its loss and its number of samples. The modules end with the averaged
+    `loss_of_batch(rng, fraction)` draws a batch and returns its loss and its number of samples, where `fraction` of the time is spent. The modules end with the averaged
     weights where the stage has an average.
     """
     run.mkdir(parents=True, exist_ok=True)
@@ -156,7 +161,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(stage, step, spent / total)
             with autocast:
-                loss, count = loss_of_batch(rng)
+                loss, count = loss_of_batch(rng, spent / total)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(params, 1.0)
