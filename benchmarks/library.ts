@@ -7,5 +7,5 @@ export type { HostTensor } from '../packages/core/src/platform.js';
 export { invert } from '../packages/core/src/training/invert.js';
 export { trainingStep } from '../packages/core/src/training/step.js';
 export { openFolder } from '../packages/node/src/files.js';
-export { codec, readPictures } from '../packages/node/src/pictures.js';
+export { readPictures } from '../packages/node/src/pictures.js';
 export { createOnnxRuntime } from '../packages/onnx/src/index.js';

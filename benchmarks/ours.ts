@@ -6,7 +6,6 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';
 import {
-  codec,
   createOnnxRuntime,
   type DiffusionModel,
   type HostTensor,
@@ -78,7 +77,7 @@ const TASKS: Readonly<Record<string, Task>> = {
     // From where the bundle lies, in benchmarks/.cache/build.
     const folder = fileURLToPath(new URL('../../../examples/concepts/dotti', import.meta.url));
     const pictures = await readPictures(folder);
-    return () => invert(model, pictures, codec, { token: '<dotti>', initializer: 'monster' });
+    return () => invert(model, pictures, { token: '<dotti>', initializer: 'monster' });
   },
   async encode(model) {
     const side = latentSide(model) * model.autoencoder.config.downscale;

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { codec as nodeCodec } from '../../packages/node/src/index.js';
 import { GOLDEN, golden } from '../support/golden.js';
 import { builtPage, ISOLATED, root } from './support/built.js';
 import { startBrowser } from './support/chromium.js';
@@ -154,50 +153,6 @@ test('a concept of another model, with its code, and on the page without a worke
   expect(failure.code).toBe('CONCEPT_WIDTH');
 });
 
-test('pictures are decoded as in Node', async () => {
-  const sharp = (await import('sharp')).default;
-  const width = 48;
-  const noise = Buffer.from(Array.from({ length: width * 32 * 4 }, (_, i) => (i * 7919) % 251));
-  const raw = { raw: { width, height: 32, channels: 4 as const } };
-  const smooth = Buffer.from(
-    Array.from({ length: width * 32 * 3 }, (_, i) => ((i % (width * 3)) * 1.7 + i / 40) % 256),
-  );
-  const files = {
-    'alpha.png': await sharp(noise, raw).png().toBuffer(),
-    'turned.jpg': await sharp(smooth, { raw: { width, height: 32, channels: 3 } })
-      .withMetadata({ orientation: 6 })
-      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
-      .toBuffer(),
-    'small.webp': await sharp(smooth, { raw: { width, height: 32, channels: 3 } })
-      .webp({ lossless: true })
-      .toBuffer(),
-    'set.png': readFileSync(join(root, 'examples/concepts/foxi/1.png')),
-  };
-  for (const [name, bytes] of Object.entries(files)) {
-    const expected = await nodeCodec.decode(new Uint8Array(bytes), name);
-    const found = await page.evaluate(
-      async ([base64, file]) => {
-        const picture = await library.codec.decode(
-          Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
-          file,
-        );
-        const flat = library.flatten(picture, [255, 255, 255]);
-        const small = await library.codec.resize(flat, 16, 16);
-        return { shape: flat.shape, data: [...flat.data], small: [...small.data] };
-      },
-      [bytes.toString('base64'), name] as const,
-    );
-    const { flatten } = await import('../../packages/core/src/index.js');
-    const flat = flatten(expected, [255, 255, 255]);
-    expect(found.shape, name).toEqual([...flat.shape]);
-    const pixels = [...Array(flat.data.length).keys()].map((i) => flat.data[flat.offset + i] ?? 0);
-    expect(worst(found.data, pixels), `${name}, decoded`).toBeLessThanOrEqual(2);
-    const small = await nodeCodec.resize(flat, 16, 16);
-    if (!name.startsWith('alpha'))
-      expect(worst(found.small, [...small.data]), `${name}, resized`).toBeLessThanOrEqual(2);
-  }
-});
-
 test('what is no picture', async () => {
   const failure = (text: string) =>
     page.evaluate(
@@ -219,8 +174,3 @@ test('what is no picture', async () => {
   );
   expect(corrupt.code).toBe('IMAGE_CORRUPT');
 });
-
-function worst(a: readonly number[], b: readonly number[]): number {
-  expect(a.length).toBe(b.length);
-  return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
-}

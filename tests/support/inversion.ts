@@ -19,13 +19,6 @@ export function stripes(period: number, sidePx = 64): Picture {
   return createPicture(pixels, [sidePx, sidePx, 3]);
 }
 
-/** For pictures that have the model's size already. */
-export const noCodec = {
-  resize: (): Promise<Picture> => {
-    throw new Error('these pictures need no resizing');
-  },
-};
-
 export function bytesSource(bytes: Uint8Array, name = 'checkpoint'): ByteSource {
   return { name, size: bytes.length, read: async (offset, length) => bytes.slice(offset, offset + length) };
 }
@@ -50,7 +43,6 @@ export async function runInversion(
   const concept = await invert(
     model,
     pictures,
-    noCodec,
     { ...OPTIONS, ...options },
     {
       ...hooks,

@@ -7,7 +7,7 @@ export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } fr
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
 export { nearest, numberIn, oneOf, withDefaults } from './options.js';
-export { createPicture } from './picture.js';
+export { createPicture, packed } from './picture.js';
 export {
   type InspectedModel,
   type InspectedPart,
@@ -17,6 +17,7 @@ export {
   openVocabularies,
   type Vocabulary,
 } from './pipeline/load.js';
+export { latin1, parametersText } from './pipeline/png-text.js';
 export {
   GENERATE_DEFAULTS,
   type Generated,

@@ -15,3 +15,16 @@ export function createPicture(data: Uint8Array, [height, width, channels]: reado
     get: (y, x, channel) => data[(y * width + x) * channels + channel] ?? 0,
   };
 }
+
+/** Pixels row by row without gaps; not copied where they lie so already. */
+export function packed(picture: Picture): Uint8Array {
+  const [height = 0, width = 0, channels = 3] = picture.shape;
+  const length = height * width * channels;
+  const [rowStride, columnStride, channelStride] = picture.stride;
+  if (rowStride === width * channels && columnStride === channels && channelStride === 1)
+    return picture.data.subarray(picture.offset, picture.offset + length);
+  const data = new Uint8Array(length);
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++) for (let c = 0; c < channels; c++) data[at++] = picture.get(y, x, c);
+  return data;
+}

@@ -45,8 +45,6 @@ export interface ImageCodec {
   decode(bytes: Uint8Array, name: string): Promise<Picture>;
   /** Encodes PNG; `text` becomes tEXt/iTXt chunks. */
   encodePng(picture: Picture, text?: Readonly<Record<string, string>>): Promise<Uint8Array>;
-  /** Resamples to `[height, width]` (area-averaging or Lanczos when shrinking). */
-  resize(picture: Picture, height: number, width: number): Promise<Picture>;
 }
 
 /** Numbers on the host, row-major. Pictures and latents are `[B, C, H, W]` here, as in PyTorch. */

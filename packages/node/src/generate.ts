@@ -4,11 +4,11 @@ import {
   type Generated,
   type GenerateSettings,
   type Picture,
+  parametersText,
 } from '@textual-inversion/core';
 import { type WriteOptions, writeFileSafely } from './files.js';
 import type { LoadedModel } from './models.js';
 import { codec, enlarge } from './pictures.js';
-import { parametersText } from './settings.js';
 
 export interface GenerateOptions extends CoreOptions {
   readonly model: LoadedModel;

@@ -10,7 +10,7 @@ import {
 import { type SavableConcept, savable } from './concepts.js';
 import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
-import { codec, type Images, listPictures, readPictures } from './pictures.js';
+import { type Images, listPictures, readPictures } from './pictures.js';
 
 export interface InvertOptions extends Omit<CoreOptions, 'resume' | 'captions'>, InvertHooks {
   readonly model: LoadedModel;
@@ -43,7 +43,6 @@ export async function invert({
   const concept = await learn(
     model,
     pictures,
-    codec,
     {
       ...options,
       captions: typeof captions === 'string' ? await readCaptions(captions, files) : captions,

@@ -88,8 +88,7 @@ describe('encoding', () => {
     expect(text).toEqual({ parameters: 'a café in \\u{6771}\\u{4eac}\nSteps: 20, Sampler: ddim' });
   });
 
-  it('resizes and enlarges', async () => {
-    expect((await codec.resize(picture, 4, 4)).shape).toEqual([4, 4, 3]);
+  it('enlarges', () => {
     const large = enlarge(picture, 2);
     expect(large.shape).toEqual([2, 4, 3]);
     expect([...large.data.subarray(0, 12)]).toEqual([255, 0, 0, 255, 0, 0, 0, 0, 255, 0, 0, 255]);

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { type ImageCodec, type Picture, TextualInversionError } from '@textual-inversion/core';
+import { type ImageCodec, latin1, type Picture, packed, TextualInversionError } from '@textual-inversion/core';
 import { encode } from 'fast-png';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
@@ -47,18 +47,9 @@ export const codec: ImageCodec = {
       height,
       channels,
       depth: 8,
-      data: contiguous(picture),
-      text: text && mapValues(text, latin1),
+      data: packed(picture),
+      text: text && latin1(text),
     });
-  },
-  async resize(picture, height, width) {
-    const [fromHeight = 0, fromWidth = 0, channels = 3] = picture.shape;
-    const raw = { width: fromWidth, height: fromHeight, channels: channels === 4 ? 4 : 3 } as const;
-    const data = await sharp(contiguous(picture), { raw })
-      .resize(width, height, { fit: 'fill', kernel: 'lanczos3' })
-      .raw()
-      .toBuffer();
-    return ndarray(new Uint8Array(data), [height, width, channels]);
   },
 };
 
@@ -107,33 +98,4 @@ export function enlarge(picture: Picture, factor: number): Picture {
     for (let x = 0; x < width * factor; x++)
       for (let c = 0; c < channels; c++) data[at++] = picture.get(Math.floor(y / factor), Math.floor(x / factor), c);
   return ndarray(data, [height * factor, width * factor, channels]);
-}
-
-/** Row-major pixels without gaps. */
-function contiguous(picture: Picture): Uint8Array {
-  const [height = 0, width = 0, channels = 3] = picture.shape;
-  const length = height * width * channels;
-  const [rowStride, columnStride, channelStride] = picture.stride;
-  const packed = rowStride === width * channels && columnStride === channels && channelStride === 1;
-  if (packed) return picture.data.subarray(picture.offset, picture.offset + length);
-  const data = new Uint8Array(length);
-  let at = 0;
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) for (let c = 0; c < channels; c++) data[at++] = picture.get(y, x, c);
-  return data;
-}
-
-/** PNG's plain text chunks hold Latin-1; what does not fit is written as an escape. */
-function latin1(text: string): string {
-  return Array.from(text, (character) => {
-    const code = character.codePointAt(0) ?? 0;
-    return code < 256 ? character : `\\u{${code.toString(16)}}`;
-  }).join('');
-}
-
-function mapValues(
-  record: Readonly<Record<string, string>>,
-  change: (value: string) => string,
-): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
 }

@@ -1,5 +1,6 @@
 /** What the tests reach as `window.library`: the package as it is, and the parts of a model one by one. */
 import { loadModel as loadTree } from '../../../packages/core/src/index.js';
+import { DATASET_DEFAULTS, prepareDataset } from '../../../packages/core/src/training/dataset.js';
 import { trainingStep } from '../../../packages/core/src/training/step.js';
 import * as web from '../../../packages/web/src/index.js';
 
@@ -33,6 +34,20 @@ async function openParts(url: string, files: web.RemoteFiles, backend: string) {
   };
 }
 
+/** A picture as it is decoded, and as training sees it on a ground of some colour. */
+async function lookAt(base64: string, name: string, sizesPx: number[], background: [number, number, number]) {
+  const picture = await web.codec.decode(
+    Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)),
+    name,
+  );
+  const squares = sizesPx.map((size) =>
+    prepareDataset([picture], size, { ...DATASET_DEFAULTS, background }, new web.Generator(0)).flatMap((shown) =>
+      shown.squares.flatMap(({ data }) => [...data]),
+    ),
+  );
+  return { shape: picture.shape, flat: [...web.flatten(picture, background).data], squares };
+}
+
 /** Runs something that should fail. @returns its code and message */
 async function failureOf(action: () => unknown): Promise<{ code: string; message: string }> {
   try {
@@ -44,6 +59,6 @@ async function failureOf(action: () => unknown): Promise<{ code: string; message
   return { code: 'none', message: 'it worked' };
 }
 
-const library = { ...web, openParts, failureOf };
+const library = { ...web, openParts, lookAt, failureOf };
 export type Library = typeof library;
 Object.assign(window, { library });

@@ -1,7 +1,7 @@
+import { resizeBicubic } from '../bicubic.js';
 import { ForeignConfig } from '../models/foreign-config.js';
 import type { HostTensor, Picture } from '../platform.js';
 import { flatten } from '../training/dataset.js';
-import { resizeBicubic } from './bicubic.js';
 
 /** How a picture becomes what CLIP's picture encoder takes. */
 export interface ClipPreprocessing {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { resizeBicubic } from '../bicubic.js';
 import { createPicture } from '../picture.js';
 import type { Picture } from '../platform.js';
 import { Generator } from '../random.js';
@@ -14,34 +15,16 @@ const map = (height: number, width: number): Picture =>
     [height, width, 3],
   );
 
-/** Picks the nearest pixel, and remembers what it was asked for. */
-function nearestCodec() {
-  const sizes: [number, number][] = [];
-  const resize = async (picture: Picture, height: number, width: number): Promise<Picture> => {
-    sizes.push([height, width]);
-    const [h = 0, w = 0] = picture.shape;
-    const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
-      const [pixel, channel] = [Math.floor(i / 3), i % 3];
-      const [y, x] = [Math.floor(pixel / width), pixel % width];
-      return picture.get(Math.floor((y * h) / height), Math.floor((x * w) / width), channel);
-    });
-    return createPicture(data, [height, width, 3]);
-  };
-  return { resize, sizes };
-}
-
-const prepare = (picture: Picture, options: Partial<DatasetOptions> = {}, codec = nearestCodec(), seed = 0) =>
-  prepareDataset([picture], codec, 8, { ...DATASET_DEFAULTS, ...options }, new Generator(seed));
+const prepare = (picture: Picture, options: Partial<DatasetOptions> = {}, seed = 0) =>
+  prepareDataset([picture], 8, { ...DATASET_DEFAULTS, ...options }, new Generator(seed));
 
 /** The 8-bit values of one channel of a square. */
 const channel = (data: Float32Array, c: number) => [...data.subarray(c * 64, (c + 1) * 64)].map(eightBits);
 const eightBits = (value: number) => Math.round((value + 1) * 127.5);
 
 describe('prepareDataset', () => {
-  test('a picture of the right size keeps its pixels, in [-1, 1], channels first', async () => {
-    const codec = nearestCodec();
-    const [picture] = await prepare(map(8, 8), {}, codec);
-    expect(codec.sizes).toEqual([]);
+  test('a picture of the right size keeps its pixels, in [-1, 1], channels first', () => {
+    const [picture] = prepare(map(8, 8));
     expect(picture?.squares).toHaveLength(1);
     const { data, shape } = picture?.squares[0] ?? { data: new Float32Array(), shape: [] };
     expect(shape).toEqual([1, 3, 8, 8]);
@@ -59,22 +42,22 @@ describe('prepareDataset', () => {
     ['odd', 9, 10, [8, 9], [0, 0]],
   ] as const)(
     'a %s picture: the shorter side becomes the square, cut from the middle',
-    async (_, h, w, size, corner) => {
-      const codec = nearestCodec();
-      const [picture] = await prepare(map(h, w), {}, codec);
-      expect(codec.sizes).toEqual([size]);
-      const data = picture?.squares[0]?.data ?? new Float32Array();
-      expect(channel(data, 0)[0]).toBe(Math.floor((corner[0] * h) / size[0]));
-      expect(channel(data, 1)[0]).toBe(Math.floor((corner[1] * w) / size[1]));
+    (_, h, w, [height, width], [top, left]) => {
+      const [picture] = prepare(map(h, w));
+      const resized = resizeBicubic(map(h, w), height, width);
+      for (const c of [0, 1, 2])
+        expect(channel(picture?.squares[0]?.data ?? new Float32Array(), c)).toEqual(
+          Array.from({ length: 64 }, (__, i) => resized.get(top + Math.floor(i / 8), left + (i % 8), c)),
+        );
     },
   );
 
-  test('random squares: four, inside the picture, decided by the seed', async () => {
+  test('random squares: four, inside the picture, decided by the seed', () => {
     const options = { crop: 'random' } as const;
-    const [first] = await prepare(map(8, 40), options);
+    const [first] = prepare(map(8, 40), options);
     expect(first?.squares).toHaveLength(4);
-    expect((await prepare(map(8, 40), options))[0]).toEqual(first);
-    expect((await prepare(map(8, 40), options, nearestCodec(), 1))[0]).not.toEqual(first);
+    expect(prepare(map(8, 40), options)[0]).toEqual(first);
+    expect(prepare(map(8, 40), options, 1)[0]).not.toEqual(first);
     for (const { data } of first?.squares ?? []) {
       const columns = channel(data, 1);
       const left = columns[0] ?? -1;
@@ -83,17 +66,18 @@ describe('prepareDataset', () => {
     }
   });
 
-  test('every square is followed by its mirror image where wished', async () => {
-    const [picture] = await prepare(map(8, 8), { flip: true });
+  test('every square is followed by its mirror image where wished', () => {
+    const [picture] = prepare(map(8, 8), { flip: true });
     const [square, mirror] = picture?.squares.map(({ data }) => data) ?? [];
     expect(picture?.squares).toHaveLength(2);
     expect(channel(mirror ?? new Float32Array(), 0)).toEqual(channel(square ?? new Float32Array(), 0));
     expect(channel(mirror ?? new Float32Array(), 1).slice(8, 16)).toEqual([7, 6, 5, 4, 3, 2, 1, 0]);
   });
 
-  test('no pictures', async () => {
-    const none = prepareDataset([], nearestCodec(), 8, DATASET_DEFAULTS, new Generator(0));
-    await expect(none).rejects.toMatchObject({ code: 'IMAGE_NONE' });
+  test('no pictures', () => {
+    expect(() => prepareDataset([], 8, DATASET_DEFAULTS, new Generator(0))).toThrowError(
+      expect.objectContaining({ code: 'IMAGE_NONE' }),
+    );
   });
 });
 

@@ -1,6 +1,7 @@
+import { resizeBicubic } from '../bicubic.js';
 import { TextualInversionError } from '../errors.js';
 import { createPicture } from '../picture.js';
-import type { HostTensor, ImageCodec, Picture } from '../platform.js';
+import type { HostTensor, Picture } from '../platform.js';
 import type { Generator } from '../random.js';
 
 export interface DatasetOptions {
@@ -24,17 +25,16 @@ export interface TrainingPicture {
 }
 
 /**
- * Cuts pictures into squares of the model's size: the shorter side is resampled to `sizePx`, then a square is cut out.
+ * Cuts pictures into squares of the model's size: the shorter side is resampled to `sizePx` as the reference does it, then a square is cut out.
  * A picture that has the size already keeps its pixels.
  * @throws IMAGE_NONE, IMAGE_FORMAT
  */
-export async function prepareDataset(
+export function prepareDataset(
   pictures: readonly Picture[],
-  codec: Pick<ImageCodec, 'resize'>,
   sizePx: number,
   options: DatasetOptions,
   generator: Generator,
-): Promise<TrainingPicture[]> {
+): TrainingPicture[] {
   if (pictures.length === 0) {
     throw new TextualInversionError('IMAGE_NONE', {
       where: 'images',
@@ -42,13 +42,12 @@ export async function prepareDataset(
       found: 'none',
     });
   }
-  const prepared: TrainingPicture[] = [];
-  for (const picture of pictures) {
+  return pictures.map((picture) => {
     const opaque = flatten(picture, options.background);
     const [height = 0, width = 0] = opaque.shape;
     const scale = sizePx / Math.min(height, width);
     const [h, w] = [Math.max(sizePx, Math.round(height * scale)), Math.max(sizePx, Math.round(width * scale))];
-    const resized = h === height && w === width ? opaque : await codec.resize(opaque, h, w);
+    const resized = h === height && w === width ? opaque : resizeBicubic(opaque, h, w);
     const corners: readonly (readonly [number, number])[] =
       options.crop === 'center'
         ? [[Math.floor((h - sizePx) / 2), Math.floor((w - sizePx) / 2)]]
@@ -60,9 +59,8 @@ export async function prepareDataset(
       const square = cut(resized, top, left, sizePx);
       return options.flip ? [square, mirrored(square)] : [square];
     });
-    prepared.push({ squares });
-  }
-  return prepared;
+    return { squares };
+  });
 }
 
 /** Puts a picture with alpha onto a colour. @returns `[H, W, 3]` @throws IMAGE_FORMAT when it is no picture by its shape */

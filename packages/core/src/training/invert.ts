@@ -3,7 +3,7 @@ import { TextualInversionError } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
 import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
-import type { ByteSource, ImageCodec, Picture } from '../platform.js';
+import type { ByteSource, Picture } from '../platform.js';
 import { Generator } from '../random.js';
 import { checkPlaceholder, tokenizePrompt } from '../tokenizers/prompt.js';
 import { DATASET_DEFAULTS, type DatasetOptions, prepareDataset } from './dataset.js';
@@ -109,7 +109,6 @@ export interface InvertHooks {
 export async function invert(
   model: DiffusionModel,
   pictures: readonly Picture[],
-  codec: Pick<ImageCodec, 'resize'>,
   options: InvertOptions,
   hooks: InvertHooks = {},
 ): Promise<Concept> {
@@ -124,7 +123,7 @@ export async function invert(
   const captions = pictures.map((_, i) => captionsOf(given, sentences, i, hooks.onWarning));
   const sizePx = checkSize('sizePx', given.sizePx ?? model.sizePx, model.autoencoder.config.downscale);
   const generator = new Generator(given.seed);
-  const dataset = await prepareDataset(pictures, codec, sizePx, given, generator);
+  const dataset = prepareDataset(pictures, sizePx, given, generator);
   const rows = await initialRows(model.textEncoders, given.initializer, given.vectors, generator);
   const placeholder = { token: given.token, vectors: rows[0]?.shape[0] ?? 1 };
   for (const { tokenizer } of model.textEncoders)

@@ -8,6 +8,7 @@ import {
   inspectModel,
   invert,
   loadModel,
+  parametersText,
   TextualInversionError,
 } from '@textual-inversion/core';
 import { type ChosenBackend, createBackend } from '../backends.js';
@@ -17,7 +18,6 @@ import { bytesSource, directoryTree, filesTree } from '../files/sources.js';
 import { downloadModel, openStoredModel } from '../files/store.js';
 import { codec } from '../images/codec.js';
 import { fromPixelData, type PixelData, readPicture, toPixelData } from '../images/read.js';
-import { parametersText } from '../settings.js';
 import {
   answer,
   type Drawn,
@@ -166,7 +166,8 @@ async function learn(loaded: Loaded, request: LearnRequest, link: Link): Promise
 async function beginOrOpen(model: DiffusionModel, { run, start: begin }: LearnRequest): Promise<Progress> {
   if (begin) {
     const { settings } = begin;
-    const pictures = (await Promise.all(begin.pictures.map(readPicture))).map(toPixelData);
+    const pictures: PixelData[] = []; // one after another: a camera's are large
+    for (const [i, picture] of begin.pictures.entries()) pictures.push(toPixelData(await readPicture(picture, i)));
     const steps = settings.steps ?? model.hints.steps ?? INVERT_DEFAULTS.steps;
     const keeper = run === undefined ? undefined : await keepRun(run, model.name, steps, settings, pictures);
     return { settings, pictures, keeper, losses: [], checkpoint: undefined, step: 0 };
@@ -186,7 +187,6 @@ function learnOnce(
   return invert(
     model,
     pictures.map(fromPixelData),
-    codec,
     { ...settings, resume },
     {
       signal,

@@ -1,10 +1,18 @@
-import { createPicture, type ImageCodec, type Picture, TextualInversionError } from '@textual-inversion/core';
+import {
+  createPicture,
+  type ImageCodec,
+  latin1,
+  type Picture,
+  packed,
+  TextualInversionError,
+} from '@textual-inversion/core';
 import { encode } from 'fast-png';
 import { isAnimated, sizeOf } from './headers.js';
-import { resample } from './resample.js';
 
 /** More pixels than any camera has; refused before anything is decoded where the header tells. */
 const MAX_PIXELS = 100_000_000;
+/** Up to these many, colours under alpha are read exactly. */
+const PRECISE_PIXELS = 25_000_000;
 
 /** Pictures through the browser's own decoders; the same pixels as in Node within 2 of 255. */
 export const codec: ImageCodec = {
@@ -36,17 +44,20 @@ export const codec: ImageCodec = {
   },
   async encodePng(picture, text) {
     const [height = 0, width = 0, channels = 3] = picture.shape;
-    return encode({ width, height, channels, depth: 8, data: packed(picture), text: text && { ...text } });
-  },
-  async resize(picture, height, width) {
-    return resample(picture, height, width);
+    return encode({ width, height, channels, depth: 8, data: packed(picture), text: text && latin1(text) });
   },
 };
 
 /** The pixels of something a canvas can draw, sRGB; without the alpha channel where all is opaque. */
 export function pictureOf(bitmap: ImageBitmap, name: string): Picture {
   const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { colorSpace: 'srgb', willReadFrequently: true });
+  const settings: CanvasRenderingContext2DSettings & { colorType: string } = {
+    colorSpace: 'srgb',
+    // A canvas multiplies colours by alpha, which 8 bits do not survive; twice the memory is too much for the largest.
+    colorType: width * height <= PRECISE_PIXELS ? 'float16' : 'unorm8',
+    willReadFrequently: true,
+  };
+  const context = new OffscreenCanvas(width, height).getContext('2d', settings);
   if (!context) throw wrong('IMAGE_TOO_LARGE', name, 'a picture that fits a canvas', `${width} x ${height}`);
   context.drawImage(bitmap, 0, 0);
   return fromImageData(context.getImageData(0, 0, width, height));
@@ -72,16 +83,6 @@ export function toImageData(picture: Picture): ImageData {
   for (let i = 0; i < width * height; i++)
     for (let c = 0; c < channels; c++) rgba[i * 4 + c] = data[i * channels + c] ?? 0;
   return new ImageData(rgba, width, height);
-}
-
-/** Row-major pixels without gaps. */
-export function packed(picture: Picture): Uint8Array {
-  const [height = 0, width = 0, channels = 3] = picture.shape;
-  const data = new Uint8Array(height * width * channels);
-  let at = 0;
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) for (let c = 0; c < channels; c++) data[at++] = picture.get(y, x, c);
-  return data;
 }
 
 function checkSize(name: string, width: number, height: number): void {

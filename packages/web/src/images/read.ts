@@ -1,6 +1,6 @@
-import { createPicture, type Picture, TextualInversionError } from '@textual-inversion/core';
+import { createPicture, type Picture, packed, TextualInversionError } from '@textual-inversion/core';
 import { failed } from '../files/remote.js';
-import { codec, fromImageData, packed, pictureOf } from './codec.js';
+import { codec, fromImageData, pictureOf } from './codec.js';
 
 /** Pixels as they cross to a worker: 8-bit sRGB, row-major, shape `[height, width, 3 or 4]`. */
 export interface PixelData {
