@@ -32,8 +32,8 @@ const PROMPTS = {
 /** What the card of the embedded model draws with. */
 const DRAWING = { sampler: 'dpmsolver++', steps: 20, guidanceScale: 5, count: 4, seed: 7 };
 
-/** @param {{ images: string, token: string, initializer: string, kind: 'object' | 'style', out: string }} options */
-export async function learnAndDraw({ images, token, initializer, kind, out }) {
+/** @param {{ images: string, token: string, initializer: string, kind: 'object' | 'style', out: string, steps?: number }} options */
+export async function learnAndDraw({ images, token, initializer, kind, out, steps: wanted }) {
   const model = await loadModel('tiny');
   console.log(`Backend: ${model.backend.name}, ${model.backend.reason}`);
   let shown = 0;
@@ -44,6 +44,7 @@ export async function learnAndDraw({ images, token, initializer, kind, out }) {
     token,
     initializer,
     property: kind,
+    steps: wanted,
     previewEverySteps: 100,
     overwrite: true,
     onStep({ step, steps, loss, seconds }) {

@@ -3,7 +3,7 @@
  *
  *     npx textual-inversion train --images examples/concepts/foxi --token "<foxi>" --init monster --out out/foxi
  *     npx textual-inversion train --images examples/concepts/candy --token "<candy>" --init style --property style --out out/candy
- *     npx tsx examples/two-words.ts
+ *     node examples/two-words.mjs
  */
 import { generate, loadConcept, loadModel } from 'textual-inversion';
 

@@ -1,7 +1,8 @@
 /**
  * Teaches the embedded model a word from four pictures, saves it, and draws with it.
  *
- *     npx tsx examples/learn-a-word.ts
+ *     node examples/learn-a-word.mjs         as many steps as the model's makers advise
+ *     node examples/learn-a-word.mjs 1000    or as many as you say
  */
 import { generate, invert, loadModel } from 'textual-inversion';
 
@@ -13,6 +14,7 @@ const concept = await invert({
   images: 'examples/concepts/foxi',
   token: '<foxi>',
   initializer: 'monster',
+  steps: process.argv[2] && Number(process.argv[2]),
   onStep: ({ step, steps, loss }) => {
     if (step % 50 === 0) console.log(`step ${step} of ${steps}, loss ${loss.toFixed(4)}`);
   },

@@ -1,7 +1,7 @@
 /**
  * A training that can be stopped and taken up again: the end is the same to the byte.
  *
- *     npx tsx examples/stop-and-go-on.ts
+ *     node examples/stop-and-go-on.mjs
  */
 import { invert, loadModel, TextualInversionError, writeFileSafely } from 'textual-inversion';
 
