@@ -11,7 +11,7 @@ export interface ByteSource {
   readonly size: number;
   /** Path in the file system, where there is one. An engine may map the file by it instead of reading it. */
   readonly path?: string;
-  /** Changes when the file does (size and time of modification, or an ETag). Keys caches. */
+  /** What the file is now: changes when it does (size and time of modification, or an ETag). Keys caches. */
   readonly version?: string;
   /** Reads exactly `length` bytes from `offset`; rejects when the file is shorter. */
   read(offset: number, length: number): Promise<Uint8Array>;

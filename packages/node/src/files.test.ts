@@ -55,6 +55,19 @@ describe('a file', () => {
     expect((await openFile(path))?.version).not.toBe(before);
   });
 
+  it('that changed since it was opened is not read, and says so by its version', async () => {
+    const path = join(folder, 'model.safetensors');
+    await writeFile(path, 'x');
+    const file = await openFile(path);
+    const before = file?.version;
+    expect(await file?.read(0, 1)).toHaveLength(1);
+    await writeFile(path, 'longer');
+    expect(file?.version).not.toBe(before);
+    await expect(file?.read(0, 1)).rejects.toMatchObject({ code: 'WEIGHT_CHANGED' });
+    await rm(path);
+    expect(file?.version).toBeUndefined();
+  });
+
   it('that is none is undefined', async () => {
     expect(await openFile(join(folder, 'none'))).toBeUndefined();
     expect(await openFile(folder)).toBeUndefined();

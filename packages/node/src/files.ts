@@ -1,21 +1,36 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, type Stats, statSync } from 'node:fs';
 import { access, constants, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { type ByteSource, type FileTree, TextualInversionError } from '@textual-inversion/core';
 
-/** Opens a file for ranged reads; `undefined` when there is none. Links are followed, so that an engine may map the real file. */
+/**
+ * Opens a file for ranged reads; `undefined` when there is none. Links are followed, so that an engine may map the real file.
+ * Reads throw WEIGHT_CHANGED when the file is no longer the one that was opened: what its header said may not hold.
+ */
 export async function openFile(path: string, name = path): Promise<ByteSource | undefined> {
   const info = await stat(path).catch(() => undefined);
   if (!info?.isFile()) return undefined;
+  const opened = versionOf(info);
   return {
     name,
     path: await realpath(path),
     size: info.size,
-    version: `${info.size}-${info.mtimeMs}`,
+    get version() {
+      const now = statSync(path, { throwIfNoEntry: false });
+      return now && versionOf(now);
+    },
     async read(offset, length) {
       const file = await open(path, 'r');
       try {
+        if (versionOf(await file.stat()) !== opened) {
+          throw new TextualInversionError('WEIGHT_CHANGED', {
+            where: name,
+            expected: 'the file that was opened',
+            found: 'another size or time of modification',
+            fix: 'Load it again, when whatever writes it has finished.',
+          });
+        }
         const bytes = new Uint8Array(length);
         for (let done = 0; done < length; ) {
           const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
@@ -35,6 +50,8 @@ export async function openFile(path: string, name = path): Promise<ByteSource | 
     },
   };
 }
+
+const versionOf = ({ size, mtimeMs }: Stats): string => `${size}-${mtimeMs}`;
 
 /** A folder as core sees it. @throws MODEL_MISSING_FILE when it is none */
 export async function openFolder(folder: string): Promise<FileTree> {
