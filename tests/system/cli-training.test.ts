@@ -88,6 +88,20 @@ describe('a training', () => {
     expect(length).toBe(STEPS);
   });
 
+  it('that was stopped twice leaves at once with whole checkpoints, and ends in the same bytes', async () => {
+    const { child, outcome } = start(train('left'));
+    await until(() => checkpoints('left').length >= 2);
+    child.kill('SIGINT');
+    child.kill('SIGINT');
+    expect((await outcome).status).toBe(130);
+    expect(existsSync(at('left/new.safetensors'))).toBe(false);
+    for (const name of checkpoints('left'))
+      expect((await run(['inspect', '--json', at('left/checkpoints', name)])).status).toBe(0);
+
+    expect((await run(train('left', '--resume'))).status).toBe(0);
+    expect(concept('left').equals(unbroken)).toBe(true);
+  });
+
   it('that was killed leaves whole checkpoints, and ends in the same bytes', async () => {
     for (let round = 0; round < 3; round++) {
       const { child, outcome } = start(train('killed', '--checkpoint-every', '1', '--resume'));

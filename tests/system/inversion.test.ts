@@ -28,21 +28,25 @@ describe.each(FAMILIES)('learning a word on %s', (family) => {
     );
   });
 
-  test('a run that goes on from its middle ends with the same bytes', async () => {
-    const options = {
-      steps: 10,
-      checkpointEverySteps: 5,
-      flip: true,
-      crop: 'random',
-    } as const;
-    const whole = await runInversion(model, options);
-    const middle = whole.checkpoints.get(5) ?? new Uint8Array();
-    const rest = await runInversion(model, { ...options, resume: bytesSource(middle) });
-    expect(rest.reports.map(({ step }) => step)).toEqual([6, 7, 8, 9, 10]);
-    expect(rest.reports.map(({ loss }) => loss)).toEqual(whole.reports.slice(5).map(({ loss }) => loss));
-    expect(rest.concept).toEqual(whole.concept);
-    expect(rest.checkpoints.get(10)).toEqual(whole.checkpoints.get(10));
-  });
+  test.each([1, 2])(
+    'a run that goes on from its middle ends with the same bytes, %i batches per step',
+    async (parts) => {
+      const options = {
+        steps: 10,
+        gradientAccumulation: parts,
+        checkpointEverySteps: 5,
+        flip: true,
+        crop: 'random',
+      } as const;
+      const whole = await runInversion(model, options);
+      const middle = whole.checkpoints.get(5) ?? new Uint8Array();
+      const rest = await runInversion(model, { ...options, resume: bytesSource(middle) });
+      expect(rest.reports.map(({ step }) => step)).toEqual([6, 7, 8, 9, 10]);
+      expect(rest.reports.map(({ loss }) => loss)).toEqual(whole.reports.slice(5).map(({ loss }) => loss));
+      expect(rest.concept).toEqual(whole.concept);
+      expect(rest.checkpoints.get(10)).toEqual(whole.checkpoints.get(10));
+    },
+  );
 
   test('a run that is stopped leaves a checkpoint to go on from', async () => {
     const options = { steps: 4, learningRateShape: 'cosine', warmupSteps: 1 } as const;
