@@ -30,4 +30,4 @@ const pictures = await generate({
 });
 for (const [i, picture] of pictures.entries())
   await picture.save(`out/foxi-beach-${i + 1}.png`, { overwrite: true, scale: 8 });
-model.dispose();
+await model.dispose();

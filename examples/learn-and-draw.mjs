@@ -30,7 +30,7 @@ const PROMPTS = {
 };
 
 /** What the card of the embedded model draws with. */
-const DRAWING = { sampler: 'dpmsolver++', steps: 20, guidanceScale: 5, count: 4, seed: 7 };
+const DRAWING = { sampler: 'dpmsolver++', steps: 20, count: 4, seed: 7 };
 
 /** @param {{ images: string, token: string, initializer: string, kind: 'object' | 'style', out: string, steps?: number }} options */
 export async function learnAndDraw({ images, token, initializer, kind, out, steps: wanted }) {

@@ -21,4 +21,4 @@ console.log('like the pictures', found.imageSimilarity, 'where the best caption 
 for (const { prompt, textSimilarity } of found.edits) console.log(prompt, textSimilarity);
 
 await concept.save('out/foxi.pt', { format: 'a1111', overwrite: true });
-model.dispose();
+await model.dispose();

@@ -27,4 +27,4 @@ try {
 const concept = await invert({ ...settings, resume: CHECKPOINT });
 console.log(`learned in ${concept.info.steps} steps`);
 await concept.save('out/foxi.safetensors', { overwrite: true });
-model.dispose();
+await model.dispose();

@@ -11,4 +11,4 @@ const model = await loadModel('tiny');
 const concepts = [await loadConcept('out/foxi/foxi.safetensors'), await loadConcept('out/candy/candy.safetensors')];
 const [picture] = await generate({ model, concepts, prompt: 'a <candy> of <foxi>', seed: 3 });
 await picture?.save('out/foxi-candy.png', { overwrite: true, scale: 8 });
-model.dispose();
+await model.dispose();

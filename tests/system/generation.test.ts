@@ -32,6 +32,14 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
       expect(await draw({ seed: 1, ...other })).not.toEqual([first]);
   });
 
+  test('guidance is what the caller says, else what the makers of the model advise', async () => {
+    const advised = { ...model, hints: { guidanceScale: 3 } };
+    const guidance = async (options: Partial<GenerateOptions>) =>
+      (await generate(advised, { prompt: 'a cat', steps: 1, ...options })).settings.guidanceScale;
+    expect(await guidance({})).toBe(3);
+    expect(await guidance({ guidanceScale: 2 })).toBe(2);
+  });
+
   test('several concepts in one prompt, each in its place', async () => {
     const [one, two] = [concept(model, '<one>', 0.5), concept(model, '<two>', -0.5, 3)];
     const both = await draw({ prompt: '<one> beside <two>', concepts: [one, two] });

@@ -6,6 +6,7 @@ export { type Clip, loadClip } from './evaluation/clip.js';
 export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
+export type { ModelHints } from './models/model-hints.js';
 export { nearest, numberIn, oneOf, withDefaults } from './options.js';
 export { createPicture, packed } from './picture.js';
 export {
@@ -39,6 +40,7 @@ export type {
   TensorRef,
 } from './platform.js';
 export { Generator, type GeneratorState } from './random.js';
+export { type BackendCandidate, type ChosenBackend, chooseBackend, problemOf } from './runtime/choose.js';
 export { createEagerRuntime, type EagerRuntimeOptions } from './runtime/eager.js';
 export { SAMPLERS, type SamplerName } from './schedules/samplers/index.js';
 // For engines, which record the functions of this package: the same TensorFlow.js that it calls.
@@ -50,6 +52,7 @@ export {
   type InvertHooks,
   type InvertOptions,
   invert,
+  invertDefaults,
   PROPERTIES,
   type Property,
 } from './training/invert.js';

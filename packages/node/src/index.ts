@@ -1,5 +1,5 @@
 export * from '@textual-inversion/core';
-export { BACKEND_NAMES, type ChosenBackend, createBackend, type EngineOptions, probeBackends } from './backends.js';
+export { BACKEND_NAMES, createBackend, type EngineOptions, probeBackends } from './backends.js';
 export { loadConcept, type SavableConcept, type SaveConceptOptions } from './concepts.js';
 export { type EvaluateOptions, evaluate } from './evaluate.js';
 export { openFile, openFolder, refuseExisting, type WriteOptions, writeFileSafely } from './files.js';

@@ -7,8 +7,8 @@ import type { AutoencoderConfig } from './autoencoder/config.js';
 import { type Autoencoder, decodeLatents, encodeMoments } from './autoencoder/model.js';
 import type { ClipTextConfig } from './clip-text/config.js';
 import type { EmbeddingTable } from './clip-text/embedding-table.js';
+import type { ModelHints } from './model-hints.js';
 import { encodePrompts, type PromptEncoder } from './prompt-context.js';
-import type { TrainingHints } from './training-hints.js';
 import type { UnetConfig } from './unet/config.js';
 import { denoise, type Unet } from './unet/model.js';
 
@@ -37,7 +37,7 @@ export interface DiffusionModel {
   /** Side of the pictures it was trained on. */
   readonly sizePx: number;
   /** What its makers advise for teaching it words. */
-  readonly hints: TrainingHints;
+  readonly hints: ModelHints;
   readonly functions: ModelFunctions;
   /** Frees its weights and its compiled functions. */
   dispose(): void;

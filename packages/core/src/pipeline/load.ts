@@ -12,7 +12,7 @@ import {
   type ModelFamily,
   type TextEncoder,
 } from '../models/diffusion-model.js';
-import { readHints } from '../models/training-hints.js';
+import { readHints } from '../models/model-hints.js';
 import type { UnetConfig } from '../models/unet/config.js';
 import { readUnetConfig } from '../models/unet/foreign.js';
 import { readUnet } from '../models/unet/model.js';

@@ -19,7 +19,7 @@ export interface GenerateOptions {
   readonly concepts?: readonly Concept[];
   /** Steps of the sampler. @defaultValue 25 */
   readonly steps?: number;
-  /** How strongly the prompt counts; 1 or less leaves the negative prompt out and halves the work. @defaultValue 7.5 */
+  /** How strongly the prompt counts; 1 or less leaves the negative prompt out and halves the work. @defaultValue the model's hint, else 7.5 */
   readonly guidanceScale?: number;
   /** @defaultValue the one that the model's own scheduler names */
   readonly sampler?: SamplerName;
@@ -121,7 +121,8 @@ export async function decode(
 }
 
 function checkOptions(model: DiffusionModel, options: GenerateOptions): GenerateSettings & { count: number } {
-  const given = withDefaults(options, GENERATE_DEFAULTS);
+  const { guidanceScale } = model.hints;
+  const given = withDefaults(options, withDefaults({ guidanceScale }, GENERATE_DEFAULTS));
   numberIn('steps', given.steps, { min: 1, max: 1000, integer: true });
   numberIn('guidanceScale', given.guidanceScale, { min: 0 });
   numberIn('count', given.count, { min: 1, integer: true });

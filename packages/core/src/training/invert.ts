@@ -1,6 +1,7 @@
 import { type Concept, type ConceptInfo, checkConcept } from '../concepts/concept.js';
 import { TextualInversionError } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
+import type { ModelHints } from '../models/model-hints.js';
 import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
 import type { ByteSource, Picture } from '../platform.js';
@@ -86,6 +87,11 @@ type InvertDefaults = Required<
   Omit<InvertOptions, 'token' | 'initializer' | 'vectors' | 'sizePx' | 'templates' | 'captions' | 'resume'>
 >;
 
+/** The defaults for one model: what its makers advise, else ours. */
+export function invertDefaults({ steps, batchSize, learningRate }: ModelHints): InvertDefaults {
+  return withDefaults({ steps, batchSize, learningRate }, INVERT_DEFAULTS);
+}
+
 export interface InvertHooks {
   readonly signal?: AbortSignal;
   /** Progress of the encoding before the first step. */
@@ -112,9 +118,8 @@ export async function invert(
   options: InvertOptions,
   hooks: InvertHooks = {},
 ): Promise<Concept> {
-  const { templates: hinted, ...hints } = model.hints;
-  const given = checkOptions(withDefaults(options, withDefaults(hints, INVERT_DEFAULTS)));
-  const sentences = given.templates ?? hinted?.[given.property] ?? TEMPLATES[given.property];
+  const given = checkOptions(withDefaults(options, invertDefaults(model.hints)));
+  const sentences = given.templates ?? model.hints.templates?.[given.property] ?? TEMPLATES[given.property];
   const { signal } = hooks;
   checkPlaceholder(
     model.textEncoders.map(({ tokenizer }) => tokenizer),

@@ -1,10 +1,16 @@
-import { EVALUATE_DEFAULTS, type Evaluation, SAMPLERS, type SamplerName } from '@textual-inversion/core';
+import {
+  EVALUATE_DEFAULTS,
+  type Evaluation,
+  GENERATE_DEFAULTS,
+  SAMPLERS,
+  type SamplerName,
+} from '@textual-inversion/core';
 import { Command } from 'commander';
 import { loadConcept } from '../concepts.js';
 import { evaluate } from '../evaluate.js';
 import { readPictures } from '../pictures.js';
 import { interruptSignal } from './interrupt.js';
-import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
+import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
 
 interface EvaluateFlags extends EngineFlags {
@@ -38,7 +44,11 @@ export function evaluateCommand(): Command {
     .option('--caption <text>', 'a caption in plain words to compare with')
     .addOption(whole('--count <n>', `pictures per prompt (default: ${D.count})`, { min: 1 }))
     .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`, { min: 1 }))
-    .addOption(decimal('--guidance <x>', 'how strongly the prompt counts', { min: 0 }))
+    .addOption(
+      decimal('--guidance <x>', `how strongly the prompt counts ${hinted(GENERATE_DEFAULTS.guidanceScale)}`, {
+        min: 0,
+      }),
+    )
     .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
     .addOption(whole('--seed <n>', `(default: ${D.seed})`))
     .option('--json', 'print JSON')

@@ -5,7 +5,7 @@ import { loadConcept } from '../concepts.js';
 import { refuseExisting } from '../files.js';
 import { generate } from '../generate.js';
 import { interruptSignal } from './interrupt.js';
-import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
+import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
@@ -34,7 +34,7 @@ export function generateCommand(): Command {
     .option('--concept <file...>', 'concepts whose words the prompt may hold', [])
     .option('--negative <text>', 'what not to draw')
     .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`, { min: 1, max: 1000 }))
-    .addOption(decimal('--guidance <x>', `how strongly the prompt counts (default: ${D.guidanceScale})`, { min: 0 }))
+    .addOption(decimal('--guidance <x>', `how strongly the prompt counts ${hinted(D.guidanceScale)}`, { min: 0 }))
     .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
     .addOption(whole('--seed <n>', `(default: ${D.seed})`))
     .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`, { min: 1 }))

@@ -62,6 +62,9 @@ function number(flags: string, description: string, bounds: Parameters<typeof nu
   );
 }
 
+/** "(default: …)" of an option that a model's own hints come before. */
+export const hinted = (value: unknown): string => `(default: the model's own advice, else ${String(value)})`;
+
 /** An option that is one of some names. @throws OPTION_INVALID with the nearest name */
 export function oneNameOf(flags: string, description: string, names: readonly string[]): Option {
   return new Option(flags, description).argParser((text) => oneOf(nameOf(flags), text, names));

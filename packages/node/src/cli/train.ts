@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   INVERT_DEFAULTS,
   type Initializer,
+  invertDefaults,
   LEARNING_RATE_SHAPES,
   type LearningRateShape,
   PROPERTIES,
@@ -13,7 +14,7 @@ import { loadConcept } from '../concepts.js';
 import { readPictures } from '../pictures.js';
 import { checkFolder, fileName, trainIntoFolder } from '../report/training-folder.js';
 import { interruptSignal } from './interrupt.js';
-import { decimal, type EngineFlags, oneNameOf, openModel, whole, withEngine } from './options.js';
+import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
 import { startProgress } from './progress.js';
 
 interface TrainFlags extends EngineFlags {
@@ -43,8 +44,6 @@ interface TrainFlags extends EngineFlags {
 }
 
 const D = INVERT_DEFAULTS;
-/** "(default: …)" of options that a model's own hints come before. */
-const hinted = (value: unknown) => `(default: the model's own advice, else ${String(value)})`;
 
 export function trainCommand(): Command {
   return withEngine(new Command('train'))
@@ -115,7 +114,7 @@ async function train(flags: TrainFlags): Promise<void> {
   const signal = interruptSignal(() =>
     process.stderr.write('\nStopping after this step; press Ctrl-C again to leave at once.\n'),
   );
-  const steps = flags.steps ?? model.hints.steps ?? D.steps;
+  const steps = flags.steps ?? invertDefaults(model.hints).steps;
   const progress = flags.json ? undefined : startProgress('Learning', steps);
   let done = 0;
   try {

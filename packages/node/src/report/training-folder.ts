@@ -1,6 +1,13 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Concept, INVERT_DEFAULTS, type Property, type StepReport, withDefaults } from '@textual-inversion/core';
+import {
+  type Concept,
+  INVERT_DEFAULTS,
+  invertDefaults,
+  type Property,
+  type StepReport,
+  withDefaults,
+} from '@textual-inversion/core';
 import { type SaveConceptOptions, savable } from '../concepts.js';
 import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
@@ -146,8 +153,7 @@ export async function trainIntoFolder({
 
 /** Everything that decides the run, filled in. */
 function settingsOf({ model, ...options }: InvertOptions): Record<string, unknown> {
-  const { templates: _, ...hints } = model.hints;
-  const settings = withDefaults(options, withDefaults(hints, INVERT_DEFAULTS));
+  const settings = withDefaults(options, invertDefaults(model.hints));
   const plain = (value: unknown) => ['string', 'number', 'boolean'].includes(typeof value) || Array.isArray(value);
   return Object.fromEntries(Object.entries(settings).filter(([name, value]) => name !== 'images' && plain(value)));
 }

@@ -1,13 +1,14 @@
 import { TextualInversionError } from '../errors.js';
-import { numberIn } from '../options.js';
 import type { FileTree } from '../platform.js';
 import { readJson } from '../weights/checkpoint.js';
 
-/** What the makers of a model advise for teaching it words: takes the place of our defaults, and gives way to what a caller says. */
-export interface TrainingHints {
+/** What the makers of a model advise: takes the place of our defaults, and gives way to what a caller says. */
+export interface ModelHints {
   readonly steps?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
+  /** For drawing, previews and evaluation. */
+  readonly guidanceScale?: number;
   /** Sentences made of words that the model knows. */
   readonly templates?: { readonly object?: readonly string[]; readonly style?: readonly string[] };
 }
@@ -15,21 +16,24 @@ export interface TrainingHints {
 export const HINTS_FILE = 'textual_inversion.json';
 
 /** Reads the hints that lie in a model's folder; most have none. @throws MODEL_CONFIG */
-export async function readHints(tree: FileTree): Promise<TrainingHints> {
+export async function readHints(tree: FileTree): Promise<ModelHints> {
   if (!(await tree.open(HINTS_FILE))) return {};
   const json = await readJson(tree, HINTS_FILE);
   const where = `${tree.name}/${HINTS_FILE}`;
-  if (typeof json !== 'object' || json === null) throw wrong(where, 'an object', json);
-  const { steps, batchSize, learningRate, templates } = json as Record<string, unknown>;
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw wrong(where, 'an object', json);
+  const { steps, batchSize, learningRate, guidanceScale, templates } = json as Record<string, unknown>;
   const { object, style } = (templates ?? {}) as Record<string, unknown>;
-  const number = (name: string, value: unknown, integer: boolean) =>
-    value === undefined
-      ? undefined
-      : numberIn(`${where}: ${name}`, Number(value), { min: 0, exclusiveMin: true, integer });
+  const number = (name: string, value: unknown, whole: boolean): number | undefined => {
+    if (value === undefined) return undefined;
+    const right = typeof value === 'number' && value > 0 && (whole ? Number.isInteger(value) : Number.isFinite(value));
+    if (right) return value;
+    throw wrong(`${where}: ${name}`, `a ${whole ? 'whole ' : ''}number above zero`, value);
+  };
   return {
     steps: number('steps', steps, true),
     batchSize: number('batchSize', batchSize, true),
     learningRate: number('learningRate', learningRate, false),
+    guidanceScale: number('guidanceScale', guidanceScale, false),
     templates: {
       object: sentences(`${where}: templates.object`, object),
       style: sentences(`${where}: templates.style`, style),
