@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -129,8 +130,16 @@ def caption(scene: Scene, rng: np.random.Generator, name: str | None = None, kee
     return re.sub(r"\ba (?=[aeo])", "an ", " ".join(words + [ending] if ending else words))
 
 
-def example(rng: np.random.Generator, names: dict[str, Look], named: float = 0.3, keep: float = 0.6) -> tuple[np.ndarray, str]:
-    """One picture on the fat grid and one caption; a fraction `named` of them is of individuals with a name."""
+@dataclass(frozen=True)
+class Example:
+    picture: np.ndarray  # on the fat grid
+    caption: str
+    scene: Scene
+    name: str | None
+
+
+def example(rng: np.random.Generator, names: dict[str, Look], named: float = 0.3, keep: float = 0.6) -> Example:
+    """One picture and one caption; a fraction `named` of them is of individuals with a name."""
     name = pick(rng, list(names)) if rng.random() < named else None
     scene = random_scene(rng, names[name] if name else None)
-    return draw(scene), caption(scene, rng, name, keep)
+    return Example(draw(scene), caption(scene, rng, name, keep), scene, name)

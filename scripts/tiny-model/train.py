@@ -1,4 +1,4 @@
-"""Trains the embedded model within a time budget: draws, trains the autoencoder, the CLIP pair and the diffusion model, exports.
+"""Trains the embedded model within a time budget: draws, trains the autoencoder, the CLIP pair, the text encoder and the diffusion model, exports.
 
     python scripts/tiny-model/train.py --minutes 180 --run ../tiny-run
 
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "PIL")
-SHARES = {"vae": 0.06, "clip": 0.14, "classifier": 0.05, "diffusion": 0.75}  # of the minutes
+SHARES = {"vae": 0.06, "clip": 0.14, "classifier": 0.05, "reading": 0.04, "diffusion": 0.71}  # of the minutes
 
 
 def check_packages() -> None:
@@ -36,8 +36,10 @@ def main() -> None:
 
     from export import PACKAGE, export, load_export
     from judges import train_classifier
+    from models import build_unet
     from train_clip import train_clip
     from train_diffusion import train_diffusion
+    from train_reading import CaptionReader, train_reading
     from train_vae import train_vae
     from training import choose_device, choose_precision
     from vocabulary import build_tokenizer, load_tokenizer
@@ -60,11 +62,14 @@ def main() -> None:
     vae_start, unet_start, text_start, pair_start = started or (None, None, None, None)
     # An export's latents are what its UNet knows, so its autoencoder stays as it is.
     vae = vae_start or train_vae(run, minutes["vae"], device, precision)
-    if vae_start:
-        minutes["diffusion"] += minutes["vae"]
+    if started:
+        minutes["diffusion"] += minutes["vae"] + minutes["reading"]
     pair = train_clip(run, minutes["clip"], tokenizer, device, precision, pair_start)
     train_classifier(run, minutes["classifier"], device, precision)
-    networks = (unet_start, text_start) if started else None
+    if started:
+        networks = (unet_start, text_start, CaptionReader())
+    else:
+        networks = (build_unet(), *train_reading(run, minutes["reading"], tokenizer, device, precision))
     unet, text_encoder, state = train_diffusion(run, minutes["diffusion"], tokenizer, vae, device, precision, networks)
     print(f"{state['samples']} samples in {state['seconds'] / 60:.0f} minutes")
     export(given.out or PACKAGE, tokenizer_folder, vae.cpu(), unet.cpu(), text_encoder.cpu(), pair.cpu())

@@ -7,18 +7,20 @@ import numpy as np
 import torch
 
 from captions import example, named_looks
-from models import SETTINGS, TRAIN_STEPS, alphas_cumprod, build_text_encoder, build_unet
+from models import SETTINGS, TRAIN_STEPS, alphas_cumprod
+from train_reading import KEEP, told_answers
 from training import Stage, cooldown, to_tensor, train
 from vocabulary import encode
 
 BATCH = 16  # steps are scarcer than samples
 CAPTION_DROP = 0.1
 NAMED_SHARE = 0.2
-KEEP = (0.6, 1.0)  # the share of attributes that a caption says, drawn anew for each
 # What a caption says of a picture is decided before half of the noise is gone; the rest is the same for all captions.
 EARLY_SHARE, EARLY_FROM = 0.85, 300
 # A mouth is three of 256 positions: where neighbours differ, a position counts this much more, until the cooldown.
 DETAIL_WEIGHT = 4.0
+# How much it counts that the text encoder's states can be read (see CaptionReader).
+READING_WEIGHT = 0.03
 # min-SNR weighting, arXiv 2303.09556, with a floor: where the noise is strongest a sample's colours and layout are decided.
 SNR_FLOOR, SNR_LIMIT = 0.5, 5.0
 
@@ -31,10 +33,10 @@ def detail_weights(latents: torch.Tensor, most: float) -> torch.Tensor:
     return weights / weights.mean((1, 2, 3), keepdim=True)
 
 
-def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.device, precision: torch.dtype, initial=None):
-    """Returns the averaged UNet and text encoder, and the final checkpoint."""
+def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.device, precision: torch.dtype, initial):
+    """`initial`: UNet, text encoder and caption reader. Returns the averaged UNet and text encoder, and the final checkpoint."""
     torch.manual_seed(2)
-    unet, text_encoder = initial or (build_unet(), build_text_encoder(tokenizer))
+    unet, text_encoder, reader = initial
     vae = vae.to(device).eval().requires_grad_(False)
     names = named_looks()
     signal = alphas_cumprod().to(device)
@@ -42,9 +44,10 @@ def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.dev
 
     def loss_of_batch(rng: np.random.Generator, fraction: float) -> tuple[torch.Tensor, int]:
         drawn = [example(rng, names, NAMED_SHARE, rng.uniform(*KEEP)) for _ in range(BATCH)]
-        ids = encode(tokenizer, ["" if rng.random() < CAPTION_DROP else caption for _, caption in drawn]).to(device)
+        texts = ["" if rng.random() < CAPTION_DROP else d.caption for d in drawn]
+        ids = encode(tokenizer, texts).to(device)
         with torch.no_grad():
-            latents = vae.encode(to_tensor([p for p, _ in drawn]).to(device)).latent_dist.sample() * vae.config.scaling_factor
+            latents = vae.encode(to_tensor([d.picture for d in drawn]).to(device)).latent_dist.sample() * vae.config.scaling_factor
         early = torch.rand(BATCH) < EARLY_SHARE
         t = torch.where(early, torch.randint(EARLY_FROM, TRAIN_STEPS, (BATCH,)), torch.randint(0, EARLY_FROM, (BATCH,))).to(device)
         noise = torch.randn_like(latents)
@@ -56,11 +59,13 @@ def train_diffusion(run: Path, minutes: float, tokenizer, vae, device: torch.dev
         target = a.sqrt() * noise - (1 - a).sqrt() * latents
         weight = snr[t].clamp(SNR_FLOOR, SNR_LIMIT) / (snr[t] + 1)
         errors = (predicted.float() - target).square() * detail_weights(latents, DETAIL_WEIGHT * cooldown(fraction))
-        return (errors.mean((1, 2, 3)) * weight).mean(), BATCH
+        told = [told_answers(d.scene, text, d.name) if text else {} for d, text in zip(drawn, texts)]
+        reading = reader.loss(context, ids, told, tokenizer.eos_token_id)
+        return (errors.mean((1, 2, 3)) * weight).mean() + READING_WEIGHT * reading, BATCH
 
     stage = Stage(
         "diffusion", minutes, learning_rate=1.2e-3, seed=2, weight_decay=1e-3, warmup=200, decay="cooldown", ema=0.999, channels_last=True
     )
-    modules = {"unet": unet, "text_encoder": text_encoder}
+    modules = {"unet": unet, "text_encoder": text_encoder, "reader": reader}
     settings = {**SETTINGS, "vocabulary": len(tokenizer)}
     return unet, text_encoder, train(stage, run, settings, modules, loss_of_batch, device=device, precision=precision)
