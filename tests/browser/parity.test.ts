@@ -1,4 +1,4 @@
-import type { Browser, JSHandle, Page } from 'playwright-core';
+import type { JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiffusionModel, HostTensor } from '../../packages/core/src/index.js';
 import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
@@ -8,23 +8,10 @@ import { families, pick } from '../support/models.js';
 import { goldenPrompts } from '../support/prompts.js';
 import { host, promptsOf, sizesOf, stepInputs } from '../support/step-inputs.js';
 import type { Library } from './page/main.js';
-import { builtPage, ISOLATED } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { filesOf } from './support/files.js';
-import { type Served, serve } from './support/serve.js';
-
-declare global {
-  // The test page puts it there.
-  var library: Library;
-}
+import { type OpenLibrary, openLibrary } from './support/library.js';
 
 type Parts = Awaited<ReturnType<Library['openParts']>>;
-
-let served: Served;
-beforeAll(async () => {
-  served = await serve({ '': await builtPage(), golden: GOLDEN }, ISOLATED);
-}, 180_000);
-afterAll(() => served.close());
 
 /** Bounds of forward numbers, of gradients and of the loss. */
 const EXACT = { forward: 1e-4, gradient: 1e-3, loss: 1e-4 };
@@ -39,15 +26,13 @@ const CASES = [
 ];
 
 describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) => {
-  let browser: Browser;
+  let opened: OpenLibrary;
   let page: Page;
   beforeAll(async () => {
-    browser = await startBrowser({ webgpu });
-    page = await browser.newPage();
-    await page.goto(`${served.origin}/`);
-    await page.waitForFunction(() => 'library' in globalThis);
+    opened = await openLibrary({ golden: GOLDEN }, { webgpu });
+    page = opened.page;
   }, 180_000);
-  afterAll(() => browser.close());
+  afterAll(() => opened.close());
 
   describe.each(of)('%s', (family) => {
     let model: DiffusionModel;
@@ -56,19 +41,19 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) =
     const { idsOf } = goldenPrompts(family);
     const suffixes = () => model.textEncoders.map((_, i) => (i === 0 ? '' : `_${i + 1}`));
     const run = (name: Parameters<Parts['run']>[0], inputs: Record<string, HostTensor>) =>
-      parts.evaluate((opened, [fn, given]) => opened.run(fn, given), [name, plain(inputs)] as const);
+      parts.evaluate((model, [fn, given]) => model.run(fn, given), [name, plain(inputs)] as const);
 
     beforeAll(async () => {
       model = await loadGoldenModel(family); // its tables and settings; the numbers come from the browser
       parts = await page.evaluateHandle(([url, files, name]) => library.openParts(url, files, name), [
-        `${served.origin}/golden/${family}`,
+        `${opened.origin}/golden/${family}`,
         filesOf(golden(family)),
         backend,
       ] as const);
     }, 300_000);
     afterAll(async () => {
       model.dispose();
-      await parts.evaluate((opened) => opened.dispose());
+      await parts.evaluate((model) => model.dispose());
     });
 
     test('text', async () => {
@@ -114,9 +99,9 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu, of }) =
       const [latents, noise] = [host(pick(tensors, 'latents')), host(pick(tensors, 'noise'))];
       const timesteps = Array.from(pick(tensors, 'timesteps').data);
       const inputs = await stepInputs(model, idsOf, rows, prompts, latents, noise, timesteps);
-      const held = await parts.evaluate((opened) => opened.memory());
+      const held = await parts.evaluate((model) => model.memory());
       const outputs = await run('step', inputs);
-      expect(await parts.evaluate((opened) => opened.memory()), 'tensors after a step').toEqual(held);
+      expect(await parts.evaluate((model) => model.memory()), 'tensors after a step').toEqual(held);
       expectClose(outputs['loss'] ?? [], pick(tensors, 'loss').data, bounds.loss, 'loss');
       suffixes().forEach((suffix, i) =>
         expectClose(outputs[`rows.${i}`] ?? [], pick(tensors, `grad.rows${suffix}`).data, bounds.gradient, `rows ${i}`),

@@ -1,6 +1,7 @@
 import { createEagerRuntime, nearest, type Runtime, TextualInversionError, tf } from '@textual-inversion/core';
 import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
+import { type BufferPool, emptyPool, limitPool } from './buffer-pool.js';
 
 export interface EngineOptions {
   /** Folder at our own origin with the files of `textual-inversion-web-assets`: WebAssembly and the embedded model. */
@@ -54,7 +55,15 @@ const BACKENDS: readonly Backend[] = [
     create: async () => {
       await adapter();
       await import('@tensorflow/tfjs-backend-webgpu');
-      return createEagerRuntime({ backend: 'webgpu' });
+      const runtime = await createEagerRuntime({ backend: 'webgpu' });
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the backend that was just started
+      const { bufferManager } = tf.backend() as unknown as { readonly bufferManager: BufferPool };
+      limitPool(bufferManager);
+      const dispose = () => {
+        runtime.dispose();
+        emptyPool(bufferManager);
+      };
+      return { ...runtime, dispose };
     },
   },
   {
