@@ -15,11 +15,15 @@ describe.each(['wasm', 'onnx-cpu'] as const)('the embedded model on %s', (backen
   beforeAll(async () => void (model = await loadModel('tiny', { backend })));
   afterAll(() => model.dispose());
 
-  test.each(cases)('draws what diffusers draws: $prompt, $sampler', async ({ file: name, ...options }) => {
-    const expected = await sharp(file(name)).removeAlpha().raw().toBuffer();
-    const [picture] = await generate({ ...options, model });
-    expect(picture?.pixels.data.length).toBe(expected.length);
-    const differences = Array.from(expected, (value, i) => Math.abs(value - (picture?.pixels.data[i] ?? Number.NaN)));
-    expect(Math.max(...differences)).toBeLessThanOrEqual(2);
-  }, 120_000);
+  test.each(cases)(
+    'draws what diffusers draws: $prompt, $sampler',
+    async ({ file: name, ...options }) => {
+      const expected = await sharp(file(name)).removeAlpha().raw().toBuffer();
+      const [picture] = await generate({ ...options, model });
+      expect(picture?.pixels.data.length).toBe(expected.length);
+      const differences = Array.from(expected, (value, i) => Math.abs(value - (picture?.pixels.data[i] ?? Number.NaN)));
+      expect(Math.max(...differences)).toBeLessThanOrEqual(2);
+    },
+    120_000,
+  );
 });
