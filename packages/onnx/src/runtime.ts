@@ -146,22 +146,25 @@ export function recordGraph(
   return { recorder, inputs: Object.keys(inputs), outputs: Object.fromEntries(outputs) };
 }
 
-async function startGraph(
+export async function startGraph(
   ort: OrtModule,
   name: string,
   { recorder, inputs, outputs }: RecordedGraph,
   settings: SessionSettings,
 ): Promise<Started> {
   const session = await createSession(ort, recorder.graph, name, settings);
+  const tensorOf = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
+  const always = recorder.graph.given.map(({ value, data }) => [value.name, tensorOf(data, value.shape)] as const);
   return {
     async run(given) {
-      const feeds = Object.fromEntries(
-        inputs.map((input) => {
+      const feeds = Object.fromEntries([
+        ...always,
+        ...inputs.map((input) => {
           const tensor = given[input];
           if (!tensor) throw new Error(`${name} needs the input ${input}`);
-          return [`in.${input}`, new ort.Tensor('float32', tensor.data, [...tensor.shape])];
+          return [`in.${input}`, tensorOf(tensor.data, tensor.shape)] as const;
         }),
-      );
+      ]);
       const results = await session.run(feeds).catch((cause: unknown) => {
         throw sessionError(`running ${name} on ${settings.provider}`, cause);
       });

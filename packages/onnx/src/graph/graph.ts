@@ -41,6 +41,12 @@ export interface WeightUse {
   readonly ref: TensorRef;
 }
 
+/** Numbers that are known, yet handed over with every run: a session folds nothing that depends on them. */
+export interface Given {
+  readonly value: Value;
+  readonly data: Float32Array;
+}
+
 /** What a node makes: one entry per output. */
 export interface OutputSpec {
   readonly shape: readonly number[];
@@ -60,6 +66,7 @@ export class Graph {
   readonly outputs: Value[] = [];
   readonly constants: Constant[] = [];
   readonly weights: WeightUse[] = [];
+  readonly given: Given[] = [];
   readonly #known = new Map<string, readonly Value[]>();
   #count = 0;
 
@@ -111,6 +118,15 @@ export class Graph {
 
   floats(numbers: ArrayLike<number>, shape: readonly number[] = [numbers.length]): Value {
     return this.constant(Float32Array.from(numbers), shape, 'float32');
+  }
+
+  /** See {@link Given}. */
+  givenFloats(data: Float32Array, shape: readonly number[]): Value {
+    return this.#once(`g|${shape.join()}|${data.join()}`, () => {
+      const value = this.input(this.#name(), shape);
+      this.given.push({ value, data });
+      return value;
+    });
   }
 
   /** A tensor of a checkpoint, looked at in `shape`. */

@@ -3,8 +3,10 @@ import type { Attributes } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
 import { transposed, type View } from '../view.js';
 import { activated } from './activations.js';
+import { add } from './elementwise.js';
 import type { KernelAttributes, KernelTable } from './kernel.js';
 import { reverse } from './shapes.js';
+import { winograd } from './winograd.js';
 
 /** Zeros on the four sides, as ONNX wants them: top, left, bottom, right. */
 type OnnxPads = readonly [number, number, number, number];
@@ -46,7 +48,11 @@ function conv2d(r: Recorder, x: View, filter: View, attributes: KernelAttributes
     Math.floor((height + top + bottom - reach[0]) / stride[0]) + 1,
     Math.floor((width + left + right - reach[1]) / stride[1]) + 1,
   ];
-  const inputs = [r.channelsFirst(x), r.value(transposed(filter, [3, 2, 0, 1]))];
+  const picture = r.channelsFirst(x);
+  const plain = [...stride, ...dilation, ...pads].every((number) => number === 1);
+  const fast = plain ? winograd(r, picture, filter, false) : undefined;
+  if (fast) return bias ? add(r, r.fromChannelsFirst(fast), bias) : r.fromChannelsFirst(fast);
+  const inputs = [picture, r.value(transposed(filter, [3, 2, 0, 1]))];
   if (bias) inputs.push(r.value(r.reshape(bias, [outputs])));
   const settings: Attributes = {
     kernel_shape: { ints: [kh, kw] },
@@ -70,6 +76,10 @@ function conv2dInputGrad(
   stride: readonly [number, number],
   size: readonly [number, number],
 ): View {
+  const fast = [...stride, ...pads].every((number) => number === 1)
+    ? winograd(r, r.channelsFirst(dy), filter, true)
+    : undefined;
+  if (fast) return r.fromChannelsFirst(fast);
   const [batch = 1, h = 1, w = 1] = dy.shape;
   const [kh = 1, kw = 1, inputs = 1] = filter.shape;
   const [top, left, bottom, right] = pads;

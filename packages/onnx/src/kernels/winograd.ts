@@ -1,0 +1,198 @@
+import { MICROSOFT, type Value } from '../graph/graph.js';
+import type { Recorder } from '../recorder.js';
+import type { View } from '../view.js';
+
+// Winograd's minimal filtering F(4 x 4, 3 x 3): a tile of 4 x 4 pixels from a window of 6 x 6 takes 36 products per pair of channels instead of
+// 144. Filter, windows and tiles are each multiplied with a small matrix; between them stands one product of matrices per place
+// in the window. See Lavin & Gray 2015, arXiv 1509.09308, section 4.3, whose matrices these are.
+
+const TILE = 4;
+const WINDOW = 6;
+const OF_WINDOW = [
+  [4, 0, -5, 0, 1, 0],
+  [0, -4, -4, 1, 1, 0],
+  [0, 4, -4, -1, 1, 0],
+  [0, -2, -1, 2, 1, 0],
+  [0, 2, -1, -2, 1, 0],
+  [0, 4, 0, -5, 0, 1],
+];
+const OF_FILTER = [
+  [1 / 4, 0, 0],
+  [-1 / 6, -1 / 6, -1 / 6],
+  [-1 / 6, 1 / 6, -1 / 6],
+  [1 / 24, 1 / 12, 1 / 6],
+  [1 / 24, -1 / 12, 1 / 6],
+  [0, 0, 1],
+];
+const OF_TILE = [
+  [1, 1, 1, 1, 1, 0],
+  [0, 1, -1, 2, -2, 0],
+  [0, 1, 1, 4, 4, 0],
+  [0, 1, -1, 8, -8, 1],
+];
+
+/** Pixels from which it is worth it: below, transforming the filter costs more than is saved. */
+const LEAST_PIXELS = 256;
+const LEAST_CHANNELS = 64;
+/** Bytes of one transformed piece, of filter or picture: what stays in a cache, and what the allocator takes without new pages. */
+const PIECE_BYTES = 2 ** 24;
+
+// Shapes: B batch · C channels in · O channels out · H, W pixels · P = 36 places in a window · T tiles
+
+/** A matrix for rows and columns at once. */
+function twice(matrix: readonly (readonly number[])[]): number[][] {
+  return matrix.flatMap((a) => matrix.map((b) => a.flatMap((x) => b.map((y) => x * y))));
+}
+
+function constant(r: Recorder, matrix: readonly (readonly number[])[]): Value {
+  return r.graph.floats(matrix.flat(), [matrix.length, matrix[0]?.length ?? 0]);
+}
+
+/**
+ * A 3 x 3 convolution with stride 1 and one zero around, or the gradient of its input; `undefined` where it would not be faster. The
+ * filter is transformed in every run, piece by piece: transformed it is four times as large.
+ * @param x - `[B, C, H, W]`
+ * @param filter - `[3, 3, C, O]`; for the gradient `[3, 3, O, C]`
+ * @returns `[B, O, H, W]`
+ */
+export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean): Value | undefined {
+  const [batch = 1, channels = 1, height = 1, width = 1] = x.shape;
+  const {
+    source,
+    order,
+    shape: [kh, kw, ...both],
+  } = filter;
+  const outputs = both[gradient ? 0 : 1] ?? 1;
+  const inFile = source.kind === 'weight' && order.join() === '2,3,1,0';
+  const whole = height % TILE === 0 && width % TILE === 0;
+  const large = height * width >= LEAST_PIXELS && Math.min(...both) >= LEAST_CHANNELS;
+  if (!r.target.fused || r.target.roomy || !inFile || kh !== 3 || kw !== 3 || !whole || !large) return undefined;
+
+  const { ref } = source;
+  const [rows, columns] = gradient ? [channels, outputs] : [outputs, channels];
+  // Handed over with every run, so that the session does not transform the filters once and keep them. Backwards the filter is turned around.
+  const transform = twice(OF_FILTER).map((row) => (gradient ? row.toReversed() : row));
+  const matrix = r.graph.givenFloats(Float32Array.from(transform.flat()), [WINDOW ** 2, 9]);
+  const perPiece = pieceLength(rows, WINDOW ** 2 * columns * 4);
+  const piece = (first: number): Value => {
+    const length = (ref.length / rows) * perPiece;
+    const part = { ...ref, offset: ref.offset + (first * ref.length) / rows, length };
+    const flat = r.graph.weight(part, [perPiece * columns, 9]);
+    const shape = [WINDOW ** 2, perPiece * columns];
+    return r.inShape(r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } }), [
+      WINDOW ** 2,
+      perPiece,
+      columns,
+    ]);
+  };
+  const firsts = Array.from({ length: rows / perPiece }, (_, i) => i * perPiece);
+  const band = pieceLength(height / TILE, (WINDOW ** 2 * channels * width * 4) / TILE);
+  const bands = Array.from({ length: height / TILE / band }, (_, i) => bandOf(r, x, i * band, band));
+  const shape = (of: Value, length: number) => ({ shape: [batch, WINDOW ** 2, length, of.shape[3] ?? 1] });
+  const results = bands.map((picture) => {
+    const tiles = [band, width / TILE] as const;
+    if (!gradient) {
+      const windows = windowsOf(r, picture, tiles);
+      const parts = firsts.map((first) =>
+        picturesOf(r, r.graph.node('MatMul', [piece(first), windows], shape(windows, perPiece)), tiles),
+      );
+      return joined(r, parts, 1);
+    }
+    const parts = firsts.map((first) => {
+      const windows = windowsOf(r, cut(r, picture, 1, first, perPiece), tiles);
+      return r.graph.node(
+        'FusedMatMul',
+        [piece(first), windows],
+        shape(windows, outputs),
+        { transA: { int: 1 } },
+        MICROSOFT,
+      );
+    });
+    const sum = parts.reduce((a, b) => r.graph.node('Add', [a, b], { shape: a.shape }));
+    return picturesOf(r, sum, tiles);
+  });
+  return joined(r, results, 2);
+}
+
+/** The largest divisor of `total` of which each takes `bytes` and all together at most a piece. */
+function pieceLength(total: number, bytes: number): number {
+  const most = Math.max(1, Math.floor(PIECE_BYTES / bytes));
+  let pieces = Math.ceil(total / most);
+  while (total % pieces !== 0) pieces++;
+  return total / pieces;
+}
+
+function cut(r: Recorder, x: Value, axis: number, start: number, length: number): Value {
+  if (x.shape[axis] === length) return x;
+  const inputs = [x, ...[start, start + length, axis].map((number) => r.graph.indices([number]))];
+  return r.graph.node('Slice', inputs, { shape: x.shape.map((size, i) => (i === axis ? length : size)) });
+}
+
+function joined(r: Recorder, parts: readonly Value[], axis: number): Value {
+  const [first] = parts;
+  if (!first) throw new Error('nothing to put side by side');
+  if (parts.length === 1) return first;
+  const total = parts.reduce((sum, { shape }) => sum + (shape[axis] ?? 0), 0);
+  const shape = first.shape.map((size, i) => (i === axis ? total : size));
+  return r.graph.node('Concat', parts, { shape }, { axis: { int: axis } });
+}
+
+/** Some rows of tiles, with what their windows need around them: `[B, C, 4 (rows + 1), W + 4]`. */
+function bandOf(r: Recorder, x: Value, first: number, rows: number): Value {
+  const [batch = 1, channels = 1, height = 1, width = 1] = x.shape;
+  const [from, to] = [first * TILE - 1, (first + rows + 1) * TILE - 1];
+  const [above, below] = [Math.max(0, -from), Math.max(0, to - height)];
+  const picture = cut(r, x, 2, from + above, to - below - from - above);
+  const pads = r.graph.indices([0, 0, above, 1, 0, 0, below, TILE - 1]);
+  const shape = [batch, channels, to - from, width + TILE];
+  return r.graph.node('Pad', [picture, pads, r.graph.scalar(0)], { shape });
+}
+
+/** `[B, C, 4 (h + 1), 4 (w + 1)]` -> the transformed windows `[B, P, C, T]`. */
+function windowsOf(r: Recorder, picture: Value, [h, w]: readonly [number, number]): Value {
+  const [batch = 1, channels = 1] = picture.shape;
+  const spread = { shape: [batch, TILE ** 2 * channels, h + 1, w + 1] };
+  const pixels = r.inShape(r.graph.node('SpaceToDepth', [picture], spread, { blocksize: { int: TILE } }), [
+    batch,
+    TILE,
+    TILE,
+    channels,
+    h + 1,
+    w + 1,
+  ]);
+  // A window is a tile and the first two rows and columns of its neighbours.
+  const places: number[] = [];
+  const parts = [0, 1].flatMap((below) =>
+    [0, 1].map((beside) => {
+      const [rows, columns] = [below ? WINDOW - TILE : TILE, beside ? WINDOW - TILE : TILE];
+      for (let i = 0; i < rows; i++)
+        for (let j = 0; j < columns; j++) places.push((below * TILE + i) * WINDOW + beside * TILE + j);
+      const [starts, ends] = [
+        [0, 0, below, beside],
+        [rows, columns, below + h, beside + w],
+      ];
+      const inputs = [pixels, ...[starts, ends, [1, 2, 4, 5]].map((numbers) => r.graph.indices(numbers))];
+      const part = r.graph.node('Slice', inputs, { shape: [batch, rows, columns, channels, h, w] });
+      return r.inShape(part, [batch, rows * columns, channels * h * w]);
+    }),
+  );
+  const matrix = twice(OF_WINDOW).map((row) => places.map((place) => row[place] ?? 0));
+  const windows = joined(r, parts, 1);
+  const transformed = r.graph.node('MatMul', [constant(r, matrix), windows], { shape: windows.shape });
+  return r.inShape(transformed, [batch, WINDOW ** 2, channels, h * w]);
+}
+
+/** Products `[B, P, O, T]` -> `[B, O, 4 h, 4 w]`. */
+function picturesOf(r: Recorder, products: Value, [h, w]: readonly [number, number]): Value {
+  const [batch = 1, places = 1, outputs = 1, tiles = 1] = products.shape;
+  const flat = r.inShape(products, [batch, places, outputs * tiles]);
+  const shape = [batch, TILE ** 2, outputs * tiles];
+  const pixels = r.graph.node('MatMul', [constant(r, twice(OF_TILE)), flat], { shape });
+  const spread = r.inShape(pixels, [batch, TILE ** 2 * outputs, h, w]);
+  return r.graph.node(
+    'DepthToSpace',
+    [spread],
+    { shape: [batch, outputs, TILE * h, TILE * w] },
+    { blocksize: { int: TILE } },
+  );
+}
