@@ -58,3 +58,24 @@ test('buffers of sizes that never come again are given back', async () => {
   expect(bytes.held).toBeLessThan(300 * MiB); // 384 were allocated
   expect(bytes.afterwards).toBe(0);
 });
+
+test('a compiled training step takes at most half as many dispatches as an eager one', async () => {
+  const { page, close } = await openLibrary({}, { webgpu: true });
+  const counts = await page.evaluate(async () => {
+    library.gpu.idle = true;
+    const url = `${library.assetsUrl}tiny/`;
+    const files = await library.listRemote(url);
+    const count = async (backend: string) => {
+      const parts = await library.openParts(url, files, backend);
+      await parts.rehearse(4);
+      const before = library.gpu.dispatches;
+      await parts.rehearse(4);
+      parts.dispose();
+      return library.gpu.dispatches - before;
+    };
+    return { compiled: await count('onnx-webgpu'), eager: await count('webgpu') };
+  });
+  await close();
+  console.log(`dispatches of a training step of the embedded model: ${JSON.stringify(counts)}`);
+  expect(counts.compiled).toBeLessThanOrEqual(counts.eager / 2);
+});

@@ -22,7 +22,7 @@ export { tf };
  * | `_FusedMatMul` (TensorFlow.js) | a `[1, M, I]`, b `[1, I, O]`, bias `[O]` | transposeA, transposeB, activation | y `[1, M, O]` |
  * | `Conv2DInputGrad` | dy `[B, h, w, O]`, filter `[k, k, I, O]` | stride, pads `[top, bottom, left, right]`, size `[H, W]` | dx `[B, H, W, I]` |
  * | `GroupNorm` | x `[B, ..., C]`, scale `[C]`, offset `[C]` | groups, epsilon | y, mean `[B, G, 1]`, rstd `[B, G, 1]` |
- * | `GroupNormGrad` | dy, x, scale, mean, rstd | groups | dx |
+ * | `GroupNormGrad` | dy, x, scale, mean, rstd | groups, epsilon | dx |
  * | `LayerNorm` | x `[..., D]`, scale `[D]`, offset `[D]` | epsilon | y, mean `[..., 1]`, rstd `[..., 1]` |
  * | `LayerNormGrad` | dy, x, scale, mean, rstd | | dx |
  * | `Attention` | query `[B, T, D]`, key `[B, S, D]`, value `[B, S, D]` | heads, causal | y `[B, T, D]` |

@@ -25,6 +25,8 @@ export interface Target {
   readonly loops: boolean;
   /** Whether ONNX Runtime's fused operators for the CPU are there. */
   readonly fused: boolean;
+  /** Whether starting a kernel costs as much as a pass over an activation, as on a GPU: then fewer kernels go before fewer sums. */
+  readonly launches: boolean;
   /** Whether a second copy of the filters is small: turned around, they make a convolution's gradient half as fast again. */
   readonly roomy: boolean;
 }

@@ -26,10 +26,10 @@ export interface OnnxRuntimeOptions {
 
 /** What a provider is good at; those not named here are taken for GPUs. */
 const TARGETS: Readonly<Record<string, Omit<Target, 'roomy'>>> = {
-  cpu: { loops: true, fused: true },
-  wasm: { loops: true, fused: true },
+  cpu: { loops: true, fused: true, launches: false },
+  wasm: { loops: true, fused: true, launches: false },
 };
-const GPU = { loops: false, fused: false } as const;
+const GPU = { loops: false, fused: false, launches: true } as const;
 /** Weights of which a second copy does not matter. */
 const ROOMY_BYTES = 2 ** 28;
 

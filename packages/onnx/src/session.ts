@@ -47,7 +47,7 @@ export async function createSession(
   const external = await Promise.all(weights.filter(({ ref }) => ref.source.path === undefined).map(readWeight));
   try {
     return await ort.InferenceSession.create(model, {
-      executionProviders: [provider],
+      executionProviders: [provider === 'webgpu' ? CHANNELS_FIRST : provider],
       graphOptimizationLevel: 'all',
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
@@ -66,6 +66,9 @@ export async function createSession(
     throw sessionError(`compiling ${name} for ${provider}`, cause);
   }
 }
+
+/** Our graphs store pictures channels first; the provider would by default move the channels around every convolution. */
+const CHANNELS_FIRST = { name: 'webgpu', preferredLayout: 'NCHW' } as const;
 
 /** Weights from which memory counts more than a tenth of the time of their products. */
 const MANY_BYTES = 2 ** 28;

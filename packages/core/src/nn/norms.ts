@@ -57,7 +57,7 @@ export function groupNorm(p: GroupNorm, x: Tensor): Tensor {
         groupNormForward(p, x),
       ),
     (dy, statistics) =>
-      tf.composite('GroupNormGrad', { dy, scale: p.scale, ...statistics }, { groups }, () => [
+      tf.composite('GroupNormGrad', { dy, scale: p.scale, ...statistics }, { groups, epsilon }, () => [
         groupNormBackward(p, dy, statistics),
       ]),
   );

@@ -1,6 +1,6 @@
-import type { Value } from '../graph/graph.js';
+import { sizeOf, type Value } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
-import { type View, viewOf } from '../view.js';
+import { uniform, type View, viewOf } from '../view.js';
 import { add, mul, number, sub, unary } from './elementwise.js';
 import type { KernelTable } from './kernel.js';
 import { reduced } from './reduce.js';
@@ -41,8 +41,38 @@ function vector(r: Recorder, view: View, x: Value): View {
 const reciprocalRoot = (r: Recorder, x: View): View =>
   unary(r, { op: 'Reciprocal', of: (v) => 1 / v }, unary(r, { op: 'Sqrt', of: Math.sqrt }, x));
 
+/** Numbers of a group up to which a single kernel adds them up exactly enough. */
+const MAX_GROUP = 2 ** 17;
+
+/** Whether a group norm is a layer norm over each group: a dozen kernels fewer. */
+const inOne = (r: Recorder, { shape }: Value, groups: number): boolean =>
+  r.target.launches && sizeOf(shape) / ((shape[0] ?? 1) * groups) <= MAX_GROUP;
+
+/**
+ * The groups of `x`, each with mean 0 and variance 1, and their means and reciprocal deviations, by one kernel.
+ * @param again - For the backward pass, in another shape: ONNX Runtime merges equal nodes, and would keep the first one's result.
+ */
+function normalGroups(r: Recorder, x: Value, groups: number, epsilon: number, again: boolean): View[] {
+  const [batch = 1] = x.shape;
+  const size = sizeOf(x.shape) / (batch * groups);
+  const flat = r.reshape(viewOf(x), again ? [batch * groups, size] : [batch, groups, size]);
+  return layerNorm(r, flat, uniform(1, [size]), uniform(0, [size]), epsilon);
+}
+
+function groupNormInOne(r: Recorder, x: Value, scale: View, offset: View, groups: number, epsilon: number): View[] {
+  const affine = (normal: View | undefined): View => {
+    const scaled = mul(r, r.reshape(normal ?? viewOf(x), x.shape), vector(r, scale, x));
+    return r.fromChannelsFirst(r.value(add(r, scaled, vector(r, offset, x))));
+  };
+  const [normal, ...statistics] = normalGroups(r, x, groups, epsilon, false);
+  const y = affine(normal);
+  r.remember(y, () => affine(normalGroups(r, x, groups, epsilon, true)[0]));
+  return [y, ...statistics];
+}
+
 function groupNorm(r: Recorder, input: View, scale: View, offset: View, groups: number, epsilon: number): View[] {
   const x = r.channelsFirst(input);
+  if (inOne(r, x, groups)) return groupNormInOne(r, x, scale, offset, groups, epsilon);
   const mean = groupMeans(r, channelMeans(r, x), groups);
   const centred = sub(r, viewOf(x), perChannel(r, mean, x));
   const variance = groupMeans(r, channelMeans(r, r.value(mul(r, centred, centred))), groups);
@@ -60,8 +90,15 @@ function groupNormGrad(
   r: Recorder,
   { dy, x, scale, mean, rstd }: Record<'dy' | 'x' | 'scale' | 'mean' | 'rstd', View>,
   groups: number,
+  epsilon: number,
 ): View {
   const [gradient, picture] = [r.channelsFirst(dy), r.channelsFirst(x)];
+  if (inOne(r, picture, groups)) {
+    const [normal, , deviation] = normalGroups(r, picture, groups, epsilon, true);
+    if (!normal || !deviation) throw new Error('a norm has three results');
+    const g = r.reshape(mul(r, viewOf(gradient), vector(r, scale, picture)), normal.shape);
+    return r.fromChannelsFirst(r.value(r.reshape(normGrad(r, g, normal, deviation), picture.shape)));
+  }
   const [batch = 1, channels = 1] = picture.shape;
   const weighted = (means: View) => mul(r, means, r.reshape(scale, [1, channels]));
   const flat = (view: View) => r.reshape(view, [batch, channels]);
@@ -90,13 +127,8 @@ function layerNorm(r: Recorder, x: View, scale: View, offset: View, epsilon: num
 }
 
 // With g = dy * scale and n = (x - mean) * rstd:  dx = rstd * (g - mean(g) - n * mean(g * n))
-function layerNormGrad(
-  r: Recorder,
-  { dy, x, scale, mean, rstd }: Record<'dy' | 'x' | 'scale' | 'mean' | 'rstd', View>,
-): View {
-  const last = [x.shape.length - 1];
-  const g = mul(r, dy, scale);
-  const n = mul(r, sub(r, x, mean), rstd);
+function normGrad(r: Recorder, g: View, n: View, rstd: View): View {
+  const last = [g.shape.length - 1];
   const along = mul(r, n, reduced(r, 'ReduceMean', mul(r, g, n), last));
   return mul(r, rstd, sub(r, sub(r, g, reduced(r, 'ReduceMean', g, last)), along));
 }
@@ -104,19 +136,16 @@ function layerNormGrad(
 export const NORMS: KernelTable = {
   GroupNorm: (r, input, { groups, epsilon }) =>
     groupNorm(r, input('x'), input('scale'), input('offset'), groups, epsilon),
-  GroupNormGrad: (r, input, { groups }) =>
+  GroupNormGrad: (r, input, { groups, epsilon }) =>
     groupNormGrad(
       r,
       { dy: input('dy'), x: input('x'), scale: input('scale'), mean: input('mean'), rstd: input('rstd') },
       groups,
+      epsilon,
     ),
   LayerNorm: (r, input, { epsilon }) => layerNorm(r, input('x'), input('scale'), input('offset'), epsilon),
-  LayerNormGrad: (r, input) =>
-    layerNormGrad(r, {
-      dy: input('dy'),
-      x: input('x'),
-      scale: input('scale'),
-      mean: input('mean'),
-      rstd: input('rstd'),
-    }),
+  LayerNormGrad: (r, input) => {
+    const [x, mean, rstd] = [input('x'), input('mean'), input('rstd')];
+    return normGrad(r, mul(r, input('dy'), input('scale')), mul(r, sub(r, x, mean), rstd), rstd);
+  },
 };
