@@ -22,6 +22,7 @@ import type { Tensor } from '../../packages/core/src/tf.js';
 import * as tf from '../../packages/core/src/tf.js';
 import { type Checkpoint, openCheckpoint, readJson } from '../../packages/core/src/weights/checkpoint.js';
 import { load, placeEagerly } from '../../packages/core/src/weights/load.js';
+import { createBackend } from '../../packages/node/src/backends.js';
 import { folder } from './folder.js';
 import { GOLDEN, type GoldenTensor, golden } from './golden.js';
 
@@ -30,10 +31,9 @@ export const families: readonly string[] = readdirSync(GOLDEN).filter(
   (name) => existsSync(golden(name, 'model_index.json')) && existsSync(golden(`${name}-golden`)),
 );
 
-/** Backend of the eager tests: `TI_BACKEND`, or wasm. `tensorflow` needs `@tensorflow/tfjs-node`. */
+/** Backend of the eager tests: `TI_BACKEND`, or wasm. `tensorflow` needs `@tensorflow/tfjs-node`, which the node package binds. */
 export async function useBackend(name = process.env['TI_BACKEND'] ?? 'wasm'): Promise<void> {
-  const binding: string = '@tensorflow/tfjs-node'; // an optional peer, which type checking must not need
-  if (name === 'tensorflow') await import(binding);
+  if (name === 'tensorflow') await createBackend(name);
   if (!(await tf.setBackend(name))) throw new Error(`no backend ${name}`);
 }
 

@@ -10,7 +10,7 @@ const candidate = (name: string, more: Partial<BackendCandidate> = {}): BackendC
 });
 const broken = candidate('broken', {
   create: async () => {
-    throw new Error('no library\n    at somewhere');
+    throw new Error('it does not start', { cause: new Error('no library\n    at somewhere') });
   },
 });
 const slow = candidate('slow', { objection: () => 'slower than the next' });

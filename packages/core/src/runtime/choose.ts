@@ -71,8 +71,9 @@ async function named(name: string, candidates: readonly BackendCandidate[]): Pro
   }
 }
 
-/** What went wrong, on one line: errors of native libraries bring their stacks along. */
+/** What went wrong at the root, on one line: errors of native libraries bring their stacks along. */
 export function problemOf(error: unknown): string {
+  if (error instanceof Error && error.cause !== undefined) return problemOf(error.cause);
   const message = error instanceof Error ? error.message : String(error);
   return message.split('\n')[0] ?? message;
 }
