@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
@@ -57,6 +57,12 @@ beforeAll(async () => {
     spoil(at(name));
   };
   broken('model-without-unet', (model) => rmSync(join(model, 'unet'), { recursive: true }));
+  broken('model-of-pickles', (model) =>
+    renameSync(
+      join(model, 'unet/diffusion_pytorch_model.safetensors'),
+      join(model, 'unet/diffusion_pytorch_model.bin'),
+    ),
+  );
   broken('model-of-another-class', (model) => {
     const index = JSON.parse(readFileSync(join(model, 'model_index.json'), 'utf8')) as Record<string, unknown>;
     writeFileSync(join(model, 'model_index.json'), JSON.stringify({ ...index, _class_name: 'FluxPipeline' }));
@@ -126,6 +132,12 @@ const refusals: [string, () => string[], string, string][] = [
   ['a model that is no folder', () => train({ model: at('nowhere') }), 'MODEL_MISSING_FILE', 'nowhere'],
   ['a model without a part', () => train({ model: at('model-without-unet') }), 'MODEL_MISSING_FILE', 'unet'],
   [
+    'a model whose weights are PyTorch files alone',
+    () => train({ model: at('model-of-pickles') }),
+    'MODEL_UNSUPPORTED',
+    'safe_serialization=True',
+  ],
+  [
     'a model of another class',
     () => train({ model: at('model-of-another-class') }),
     'MODEL_UNSUPPORTED',
@@ -134,7 +146,7 @@ const refusals: [string, () => string[], string, string][] = [
   ['weights of another shape', () => train({ model: at('model-of-another-shape') }), 'WEIGHT_SHAPE', 'unet.'],
   ['weights that are cut', () => train({ model: at('model-that-is-cut') }), 'WEIGHT_FORMAT', 'unet'],
   ['weights that are not finite', () => train({ model: at('model-with-nan') }), 'WEIGHT_NOT_FINITE', 'conv_in.weight'],
-  ['an output that exists', () => train({}, '--out', at('taken')), 'OUTPUT_EXISTS', 'checkpoints'],
+  ['an output that exists', () => train({}, '--out', at('taken')), 'OUTPUT_EXISTS', '--overwrite'],
   ['an output below a file', () => train({}, '--out', at('file/out')), 'OUTPUT_FAILED', 'file'],
   ['an unknown backend', () => train({}, '--backend', 'onx-cpu'), 'BACKEND_UNKNOWN', '"onnx-cpu"'],
   ['an unknown option', () => train({}, '--stepz', '5'), 'OPTION_UNKNOWN', '--steps'],

@@ -32,6 +32,13 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
       expect(await draw({ seed: 1, ...other })).not.toEqual([first]);
   });
 
+  test('a word that looks learned and is not is told', async () => {
+    const warningsOf = async (prompt: string) =>
+      (await generate(model, { prompt, concepts: [concept(model, '<one>', 0.1)], steps: 1 })).warnings;
+    expect(await warningsOf('<one> beside <two>, <two>')).toEqual([expect.stringContaining('called <two>')]);
+    expect(await warningsOf('<one>, 1 < 2')).toEqual([]);
+  });
+
   test('guidance is what the caller says, else what the makers of the model advise', async () => {
     const advised = { ...model, hints: { guidanceScale: 3 } };
     const guidance = async (options: Partial<GenerateOptions>) =>

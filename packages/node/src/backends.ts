@@ -20,11 +20,13 @@ const unmeasured = () => 'only a measurement knows whether it is faster: ask for
 /** In the order in which `auto` tries them. */
 function candidates({ threads }: EngineOptions): BackendCandidate[] {
   const onnx = (provider: string) => async (): Promise<Runtime> => {
-    const [ort, { createOnnxRuntime }] = await Promise.all([
+    const [module, { createOnnxRuntime }] = await Promise.all([
       import('onnxruntime-node'),
       import('@textual-inversion/onnx'),
     ]);
-    return createOnnxRuntime({ ort: 'default' in ort ? ort.default : ort, provider, threads });
+    const ort = 'default' in module ? module.default : module;
+    ort.env.logLevel = 'fatal'; // its errors are thrown as well
+    return createOnnxRuntime({ ort, provider, threads });
   };
   return [
     { name: 'onnx-cpu', what: 'the compiled engine on ONNX Runtime, all cores', create: onnx('cpu') },

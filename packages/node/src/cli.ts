@@ -27,6 +27,15 @@ const commands = [
   inspectCommand(),
   doctorCommand(),
 ];
+program.addHelpText(
+  'after',
+  `
+Examples:
+  textual-inversion train --images photos --token "<my-cat>" --init cat --model ./stable-diffusion-v1-5
+  textual-inversion generate --concept out/my-cat/my-cat.safetensors --prompt "a painting of <my-cat>" --model ./stable-diffusion-v1-5
+
+Every command explains its options with --help. Exit status: 0 done, 2 refused (nothing was written), 130 stopped.`,
+);
 for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
 try {

@@ -142,6 +142,6 @@ export function refuseExisting(path: string): void {
     where: path,
     expected: 'a new file',
     found: 'one that is there already',
-    fix: 'Choose another name, or ask for it to be overwritten.',
+    fix: 'Choose another name, or replace it with `overwrite` (--overwrite on the command line).',
   });
 }

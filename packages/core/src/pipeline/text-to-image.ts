@@ -170,10 +170,16 @@ async function encodeCondition(
     inputs['pooled'] = repeated(output(encoded, 'pooled'));
     inputs['sizes'] = sizeEmbedding(new Array<number[]>(texts.length * count).fill(sizes), addition.sinusoid);
   }
-  const unused = concepts.filter(({ token }) => !texts.some((text) => text.includes(token)));
+  const tokens = concepts.map(({ token }) => token);
+  const unused = tokens.filter((token) => !texts.some((text) => text.includes(token)));
+  const unknown = texts.flatMap((text) => text.match(/<[^<>\s]+>/g) ?? []).filter((word) => !tokens.includes(word));
   return {
     inputs,
-    warnings: [...prompts.warnings, ...unused.map(({ token }) => `The prompt does not hold ${token}.`)],
+    warnings: [
+      ...prompts.warnings,
+      ...unused.map((token) => `The prompt does not hold ${token}.`),
+      ...[...new Set(unknown)].map((word) => `No concept is called ${word}: the model reads its letters.`),
+    ],
   };
 }
 

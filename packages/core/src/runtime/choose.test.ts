@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Runtime } from '../platform.js';
-import { type BackendCandidate, chooseBackend } from './choose.js';
+import { type BackendCandidate, chooseBackend, problemOf } from './choose.js';
 
 const candidate = (name: string, more: Partial<BackendCandidate> = {}): BackendCandidate => ({
   name,
@@ -35,4 +35,11 @@ it('refuses what it does not know, what does not start, and when nothing does', 
   await expect(chooseBackend('other', [broken])).rejects.toMatchObject({ code: 'BACKEND_UNKNOWN' });
   await expect(chooseBackend('broken', [broken])).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
   await expect(chooseBackend('auto', [broken, slow])).rejects.toThrow(/broken \(no library\); slow \(slower/);
+});
+
+it('names a problem without where in the source of a library it arose', () => {
+  const native =
+    '/src/webgpu_context.cc:136 Context::Initialize(const Config&) status == Success was false. No adapter.\n';
+  expect(problemOf(new Error('wrapped', { cause: new Error(native) }))).toBe('No adapter.');
+  expect(problemOf('odd')).toBe('odd');
 });

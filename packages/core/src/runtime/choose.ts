@@ -71,9 +71,12 @@ async function named(name: string, candidates: readonly BackendCandidate[]): Pro
   }
 }
 
+/** What ONNX Runtime puts before its reasons: file, function and condition of its source. */
+const SOURCE_LOCATION = /^\S+\.(?:cc|h):\d+ .* was false\. /;
+
 /** What went wrong at the root, on one line: errors of native libraries bring their stacks along. */
 export function problemOf(error: unknown): string {
   if (error instanceof Error && error.cause !== undefined) return problemOf(error.cause);
-  const message = error instanceof Error ? error.message : String(error);
-  return message.split('\n')[0] ?? message;
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line.replace(SOURCE_LOCATION, '');
 }

@@ -63,7 +63,7 @@ async function chooseFiles(tree: FileTree, folder: string, wanted: string | unde
         where: `${tree.name}/${folder}`,
         expected: 'weights as .safetensors',
         found: torch,
-        fix: 'Convert the model: pipeline.save_pretrained(folder, safe_serialization=True) in diffusers.',
+        fix: `Convert it with diffusers: python -c "from diffusers import DiffusionPipeline as P; P.from_pretrained('${tree.name}').save_pretrained('NEW_FOLDER', safe_serialization=True)"`,
       });
     throw missing(tree, `${folder}/${STEMS[0]}.safetensors`, 'Is this a model in the diffusers layout?');
   }

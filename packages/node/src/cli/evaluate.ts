@@ -33,8 +33,8 @@ const D = EVALUATE_DEFAULTS;
 export function evaluateCommand(): Command {
   return withEngine(new Command('evaluate'))
     .description('measure with CLIP how like its pictures a concept is, and how well it goes into other places')
-    .requiredOption('--concept <file>', 'the concept')
-    .requiredOption('--images <folder>', 'pictures of it, best ones that it was not learned from')
+    .requiredOption('--concept <file>', 'the concept (required)')
+    .requiredOption('--images <folder>', 'pictures of it, best ones that it was not learned from (required)')
     .option('--clip <folder>', "a CLIPModel of transformers that judges (default: the model's own)")
     .option('--prompt <text>', `says the concept, {} is its word (default: "${D.prompt}")`)
     .option(
@@ -50,7 +50,7 @@ export function evaluateCommand(): Command {
       }),
     )
     .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
-    .addOption(whole('--seed <n>', `(default: ${D.seed})`))
+    .addOption(whole('--seed <n>', `of the first picture of each prompt; the next has the next (default: ${D.seed})`))
     .option('--json', 'print JSON')
     .action(run);
 }

@@ -9,7 +9,7 @@ import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEng
 import { startProgress } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
-  readonly concept: readonly string[];
+  readonly concept?: readonly string[];
   readonly prompt: string;
   readonly negative?: string;
   readonly steps?: number;
@@ -30,16 +30,16 @@ const D = GENERATE_DEFAULTS;
 export function generateCommand(): Command {
   return withEngine(new Command('generate'))
     .description('draw pictures from a prompt, with learned words in it')
-    .requiredOption('--prompt <text>', 'what to draw')
-    .option('--concept <file...>', 'concepts whose words the prompt may hold', [])
+    .requiredOption('--prompt <text>', 'what to draw (required)')
+    .option('--concept <file...>', 'concepts whose words the prompt may hold')
     .option('--negative <text>', 'what not to draw')
     .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`, { min: 1, max: 1000 }))
     .addOption(decimal('--guidance <x>', `how strongly the prompt counts ${hinted(D.guidanceScale)}`, { min: 0 }))
     .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
-    .addOption(whole('--seed <n>', `(default: ${D.seed})`))
+    .addOption(whole('--seed <n>', `the same seed gives the same picture (default: ${D.seed})`))
     .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`, { min: 1 }))
-    .addOption(whole('--width <px>', '(default: what the model was trained on)'))
-    .addOption(whole('--height <px>', '(default: what the model was trained on)'))
+    .addOption(whole('--width <px>', 'of a picture (default: what the model was trained on)'))
+    .addOption(whole('--height <px>', 'of a picture (default: what the model was trained on)'))
     .addOption(whole('--scale <n>', 'enlarge every pixel, with hard edges', { min: 1, max: 64 }).default(1))
     .option('--out <folder>', 'where the pictures go', 'out')
     .option('--overwrite', 'replace pictures that are there')
@@ -54,7 +54,7 @@ async function run(flags: GenerateFlags): Promise<void> {
     join(flags.out, `${slug(flags.prompt)}-${seed}${count > 1 ? `-${i + 1}` : ''}.png`),
   );
   if (!flags.overwrite) for (const path of paths) refuseExisting(path);
-  const concepts = await Promise.all(flags.concept.map((path) => loadConcept(path)));
+  const concepts = await Promise.all((flags.concept ?? []).map((path) => loadConcept(path)));
   const model = await openModel(flags, flags.json ?? false);
   const signal = interruptSignal(() => process.stderr.write('\nStopping.\n'));
   const progress = flags.json ? undefined : startProgress('Drawing', flags.steps ?? D.steps);

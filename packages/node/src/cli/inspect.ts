@@ -14,7 +14,10 @@ export function inspectCommand(): Command {
   return new Command('inspect')
     .description('say what a file or folder is: a concept or a model')
     .argument('<file or folder>', `a concept, a model, or "${TINY}"`)
-    .option('--model <name or folder>', 'also find the words of this model that are nearest to a concept')
+    .option(
+      '--model <name or folder>',
+      `whose words are nearest to the concept (default: "${TINY}" for a concept that was learned on it)`,
+    )
     .option('--json', 'print JSON')
     .action(async (path: string, flags: InspectFlags) => {
       const info = await stat(path).catch(() => undefined);
@@ -49,9 +52,10 @@ async function showModel(path: string, { json }: InspectFlags): Promise<void> {
   }
 }
 
-async function showConcept(path: string, { json, model }: InspectFlags): Promise<void> {
+async function showConcept(path: string, { json, ...flags }: InspectFlags): Promise<void> {
   const concept = await loadConcept(path);
   const norms = concept.rows.map(rowNorms);
+  const model = flags.model ?? (concept.info.model === TINY ? TINY : undefined);
   const words = model === undefined ? undefined : await nearestWords(model, concept);
   const facts = {
     kind: 'concept',

@@ -48,9 +48,12 @@ const D = INVERT_DEFAULTS;
 export function trainCommand(): Command {
   return withEngine(new Command('train'))
     .description('learn a new word from three to five pictures')
-    .requiredOption('--images <folder>', 'the pictures')
-    .requiredOption('--token <word>', 'the new word, such as "<my-cat>"')
-    .requiredOption('--init <word>', 'a word that says roughly what it is, the file of a concept, or "random"')
+    .requiredOption('--images <folder>', 'the pictures (required)')
+    .requiredOption('--token <word>', 'the new word, such as "<my-cat>" (required)')
+    .requiredOption(
+      '--init <word>',
+      'a word that says roughly what it is, the file of a concept, or "random" (required)',
+    )
     .addOption(whole('--vectors <n>', 'rows to learn (default: 1, or as many as --init has)', { min: 1, max: 32 }))
     .addOption(whole('--steps <n>', `optimiser steps ${hinted(D.steps)}`, { min: 1 }))
     .addOption(whole('--batch <n>', `pictures per step ${hinted(D.batchSize)}`, { min: 1 }))
@@ -67,7 +70,7 @@ export function trainCommand(): Command {
     .addOption(
       whole('--warmup <n>', `steps over which the learning rate rises (default: ${D.warmupSteps})`, { min: 0 }),
     )
-    .addOption(whole('--seed <n>', `(default: ${D.seed})`))
+    .addOption(whole('--seed <n>', `the same seed gives the same rows (default: ${D.seed})`))
     .addOption(
       oneNameOf(
         '--property <kind>',

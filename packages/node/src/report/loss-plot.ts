@@ -29,9 +29,9 @@ export function lossPlot(points: readonly LossPoint[]): string {
     .join('');
   const ticks = [0, 0.25, 0.5, 0.75, 1]
     .map((share) => Math.round(first + share * (last - first)))
-    .map((step) => `<text x="${x(step)}" y="${HEIGHT - 12}" text-anchor="middle">${step}</text>`)
+    .map((step, i) => `<text x="${x(step)}" y="${HEIGHT - 12}" text-anchor="middle">${i ? '' : 'step '}${step}</text>`)
     .join('');
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Loss over ${last} steps" font-family="system-ui, sans-serif" font-size="11" fill="#8a8a8a"><g stroke="#8a8a8a" stroke-opacity="0.25">${rules.replaceAll('<text', '<text stroke="none"')}</g>${ticks}<g fill="#7c6cf0" fill-opacity="0.28">${dots}</g><polyline points="${line}" fill="none" stroke="#5b45e0" stroke-width="2.2" stroke-linejoin="round"/></svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Loss over ${last} steps" font-family="system-ui, sans-serif" font-size="11" fill="#8a8a8a"><g stroke="#8a8a8a" stroke-opacity="0.25">${rules.replaceAll('<text', '<text stroke="none"')}</g>${ticks}<g fill="#7c6cf0" fill-opacity="0.28">${dots}</g><polyline points="${line}" fill="none" stroke="#7c6cf0" stroke-width="2.2" stroke-linejoin="round"/></svg>`;
 }
 
 function smooth(points: readonly LossPoint[]): LossPoint[] {

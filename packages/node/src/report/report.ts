@@ -59,7 +59,7 @@ p { color: var(--soft); margin: 0; overflow-wrap: anywhere; } .prompt { margin-b
 figure { margin: 0; } figcaption { color: var(--soft); font-size: .82rem; margin-top: .35rem; }
 .strip img { width: 8.5rem; height: 8.5rem; object-fit: contain; } .previews figure { margin-bottom: 1.5rem; } .previews img { max-width: 100%; }
 img { image-rendering: pixelated; border-radius: .5rem; background: var(--card); border: 1px solid var(--line); }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1rem; } svg { display: block; width: 100%; height: auto; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1rem; overflow-x: auto; } svg { display: block; width: 100%; min-width: 34rem; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; } th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 500; color: var(--soft); width: 14rem; } td { overflow-wrap: anywhere; }
 </style>
 <h1>${escape(token)}</h1>
