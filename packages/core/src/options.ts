@@ -9,9 +9,9 @@ export function withDefaults<D extends object, O extends object>(options: O, def
   return result as D & O;
 }
 
-/** The entry of `known` nearest to `word` by edit distance, for "did you mean". */
+/** The entry of `known` nearest to `word` by edit distance, else one that `word` is a part of, for "did you mean". */
 export function nearest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
+  let best = word.length > 2 ? known.find((candidate) => candidate.includes(word.toLowerCase())) : undefined;
   let bestDistance = Math.max(2, Math.ceil(word.length / 2)) + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());

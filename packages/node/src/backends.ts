@@ -9,6 +9,7 @@ import {
   type Runtime,
 } from '@textual-inversion/core';
 
+/** How an engine computes. */
 export interface EngineOptions {
   /** Threads of a CPU engine. @defaultValue one per core */
   readonly threads?: number;

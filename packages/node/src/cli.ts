@@ -46,8 +46,8 @@ try {
 
 /** Says what went wrong. @returns The exit status. */
 function explain(error: unknown): number {
-  if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help'))
-    return error.exitCode;
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  if (error instanceof CommanderError && error.code === 'commander.help') return REFUSED; // no command: help was shown
   const known = error instanceof CommanderError ? fromCommander(error) : error;
   if (!(known instanceof TextualInversionError)) throw known;
   if (known.code === 'ABORTED') return INTERRUPTED;

@@ -2,6 +2,7 @@ import { extname } from 'node:path';
 import { type Concept, pairConcepts, readConcept, TextualInversionError, writeConcept } from '@textual-inversion/core';
 import { openFile, type WriteOptions, writeFileSafely } from './files.js';
 
+/** How a concept is written. */
 export interface SaveConceptOptions extends WriteOptions {
   /** One of `CONCEPT_FORMATS`. @defaultValue `sdxl` for two encoders, `a1111` for `.pt`, otherwise `diffusers` */
   readonly format?: string;

@@ -8,6 +8,7 @@ import { openFolder } from './files.js';
 import type { LoadedModel } from './models.js';
 import { type Images, readPictures } from './pictures.js';
 
+/** Core's options, with pictures as files. */
 export interface EvaluateOptions extends Omit<CoreOptions, 'pictures'> {
   readonly model: LoadedModel;
   /** Files, or the folder they are in; or pictures that are decoded already. */

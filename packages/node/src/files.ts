@@ -76,6 +76,7 @@ export async function openFolder(folder: string): Promise<FileTree> {
   };
 }
 
+/** What happens to a file that is there. */
 export interface WriteOptions {
   /** Replaces a file that is there. @defaultValue false */
   readonly overwrite?: boolean;

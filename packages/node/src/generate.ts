@@ -10,6 +10,7 @@ import { type WriteOptions, writeFileSafely } from './files.js';
 import type { LoadedModel } from './models.js';
 import { codec, enlarge } from './pictures.js';
 
+/** Core's options, and the model that draws. */
 export interface GenerateOptions extends CoreOptions {
   readonly model: LoadedModel;
   /** Told once each, such as that a prompt was cut. @defaultValue printed as process warnings */

@@ -12,6 +12,7 @@ import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
 import { type Images, listPictures, readPictures } from './pictures.js';
 
+/** Core's options and hooks, with pictures, captions and the checkpoint as files. */
 export interface InvertOptions extends Omit<CoreOptions, 'resume' | 'captions'>, InvertHooks {
   readonly model: LoadedModel;
   /** Files, or the folder they are in; or pictures that are decoded already. */

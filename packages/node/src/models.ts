@@ -16,6 +16,7 @@ import { openFolder } from './files.js';
 /** The name of the embedded model. */
 export const TINY = 'tiny';
 
+/** Which weights, and on which engine. */
 export interface LoadModelOptions extends LoadTreeOptions, EngineOptions {
   /** One of `BACKEND_NAMES`. @defaultValue 'auto' */
   readonly backend?: string;

@@ -56,6 +56,14 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
   const whole = (await folder.open('config.json')) !== undefined;
   const tree = whole ? inside(folder, LAYOUTS.whole.text) : folder;
   const at = whole ? LAYOUTS.whole : LAYOUTS.parts;
+  if (!whole && !(await tree.open(`${at.text}/config.json`))) {
+    throw new TextualInversionError('MODEL_MISSING_FILE', {
+      where: folder.name,
+      expected: `a CLIP: config.json, or ${at.text} and ${at.vision}`,
+      found: 'neither',
+      fix: "Name the folder of a CLIPModel of transformers, such as clip-vit-large-patch14's (`clip`; --clip on the command line).",
+    });
+  }
   const json = async (path: string) => [await readJson(tree, path), `${folder.name}/${path}`] as const;
 
   const textConfig = readClipTextConfig(...(await json(`${at.text}/config.json`)));

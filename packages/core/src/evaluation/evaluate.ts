@@ -6,6 +6,7 @@ import { type GenerateOptions, generate } from '../pipeline/text-to-image.js';
 import type { Picture } from '../platform.js';
 import type { Clip } from './clip.js';
 
+/** What is measured, and on how many pictures. Defaults: see `EVALUATE_DEFAULTS`. */
 export interface EvaluateOptions
   extends Pick<GenerateOptions, 'guidanceScale' | 'sampler' | 'signal' | 'negativePrompt'> {
   readonly concept: Concept;
@@ -13,19 +14,21 @@ export interface EvaluateOptions
   readonly pictures: readonly Picture[];
   /** Says the concept, with `{}` for the word. @defaultValue 'a photo of {}' */
   readonly prompt?: string;
-  /** Places and looks to ask for, with `{}` for the word. */
+  /** Places and looks to ask for, with `{}` for the word. @defaultValue four: beach, blue background, two, old photo */
   readonly edits?: readonly string[];
   /** A caption in plain words to compare with: what the word is worth beyond it. */
   readonly caption?: string;
-  /** Pictures per prompt. The paper takes 64. */
+  /** Pictures per prompt. The paper takes 64. @defaultValue 16 */
   readonly count?: number;
-  /** Steps of the sampler. */
+  /** Steps of the sampler. @defaultValue 50 */
   readonly steps?: number;
+  /** Of the first picture of each prompt; the next has the next. @defaultValue 0 */
   readonly seed?: number;
-  /** Called after each picture of a prompt. */
+  /** Called after each picture. @param total - Pictures of all prompts. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** How a concept is measured where nothing is said. */
 export const EVALUATE_DEFAULTS = {
   prompt: 'a photo of {}',
   edits: [

@@ -34,9 +34,9 @@ export interface DiffusionModel {
   readonly scheduler: SchedulerConfig;
   /** SDXL: an empty negative prompt is all zeros instead of the encoding of an empty text. */
   readonly zerosForEmptyPrompt: boolean;
-  /** Side of the pictures it was trained on. */
+  /** Side of the pictures it was trained on, in pixels. */
   readonly sizePx: number;
-  /** What its makers advise for teaching it words. */
+  /** What its makers advise. */
   readonly hints: ModelHints;
   readonly functions: ModelFunctions;
   /** Frees its weights and its compiled functions. */

@@ -27,9 +27,11 @@ import type { Scope } from '../weights/scope.js';
 /** Pipeline classes of diffusers whose checkpoints are read, and how many text encoders each has. */
 const PIPELINES: Readonly<Record<string, number>> = { StableDiffusionPipeline: 1, StableDiffusionXLPipeline: 2 };
 
+/** Which weights are loaded, and how a caller follows or stops it. */
 export interface LoadModelOptions extends OpenCheckpointOptions {
+  /** Stops before the next tensor; nothing stays behind. */
   readonly signal?: AbortSignal;
-  /** Progress over all parts. @param part - Such as `unet`. */
+  /** Progress over all parts, after each tensor. @param progress - The part, such as `unet`, and the bytes of all parts read so far. */
   readonly onProgress?: (progress: { part: string; bytes: number; totalBytes: number }) => void;
 }
 

@@ -11,7 +11,9 @@ import { Generator } from '../random.js';
 import { createNoiseSchedule } from '../schedules/noise.js';
 import { createSampler, SAMPLERS, type SamplerName } from '../schedules/samplers/index.js';
 
+/** What is drawn, and how. Everything but the prompt has a default: see `GENERATE_DEFAULTS`. */
 export interface GenerateOptions {
+  /** What the picture shows; the words of `concepts` may be in it. */
   readonly prompt: string;
   /** What the picture should not be. @defaultValue '' */
   readonly negativePrompt?: string;
@@ -29,12 +31,15 @@ export interface GenerateOptions {
   readonly count?: number;
   /** @defaultValue the side the model was trained on */
   readonly widthPx?: number;
+  /** @defaultValue the side the model was trained on */
   readonly heightPx?: number;
+  /** Stops before the next call of the network. */
   readonly signal?: AbortSignal;
-  /** Called after each call of the network. */
+  /** Called after each call of the network; some samplers call it more often than `steps`. */
   readonly onStep?: (step: number, steps: number) => void;
 }
 
+/** How pictures are drawn where neither the caller nor the model's makers say otherwise. */
 export const GENERATE_DEFAULTS = { negativePrompt: '', steps: 25, guidanceScale: 7.5, seed: 0, count: 1 } as const;
 
 /** Pictures, and what made them. */
@@ -59,6 +64,7 @@ export interface GenerateSettings {
 
 /**
  * Draws pictures from a prompt.
+ * @returns Pictures `[H, W, 3]`, 8 bits.
  * @throws OPTION_INVALID, SIZE_INVALID, CONCEPT_WIDTH, PROMPT_TOO_LONG, ABORTED
  * @see Ho & Salimans 2022, arXiv 2207.12598 (classifier-free guidance)
  */

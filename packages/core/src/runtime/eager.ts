@@ -4,6 +4,7 @@ import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
 import { placeEagerly } from '../weights/load.js';
 
+/** What the eager engine computes with. */
 export interface EagerRuntimeOptions {
   /** A TensorFlow.js backend that the caller has registered, such as `wasm`, `cpu`, `webgpu` or `tensorflow`. */
   readonly backend: string;

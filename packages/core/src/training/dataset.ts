@@ -4,6 +4,7 @@ import { createPicture } from '../picture.js';
 import type { HostTensor, Picture } from '../platform.js';
 import type { Generator } from '../random.js';
 
+/** How pictures become the squares that are learned from. */
 export interface DatasetOptions {
   /** Which square of a picture that is none: its middle, or squares drawn at random. @defaultValue 'center' */
   readonly crop: 'center' | 'random';
@@ -13,6 +14,7 @@ export interface DatasetOptions {
   readonly background: readonly [number, number, number];
 }
 
+/** What is done with pictures where nothing is said. */
 export const DATASET_DEFAULTS: DatasetOptions = { crop: 'center', flip: false, background: [255, 255, 255] };
 
 /** Squares drawn from each picture where the crop is random. */

@@ -15,10 +15,12 @@ import { fingerprint, readCheckpoint, writeCheckpoint } from './resume.js';
 import { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './templates.js';
 import { type StepReport, startTraining, type TrainingState, train } from './train.js';
 
+/** Kinds of concepts, which are learned in different sentences. */
 export const PROPERTIES = ['object', 'style'] as const;
 /** What the pictures have in common: a thing, or how they are made. */
 export type Property = (typeof PROPERTIES)[number];
 
+/** How a word is learned. Everything but `token` and `initializer` has a default: see `INVERT_DEFAULTS`. */
 export interface InvertOptions extends Partial<DatasetOptions> {
   /** The new word, such as `<my-cat>`: no spaces, and none that the model knows. */
   readonly token: string;
@@ -26,7 +28,7 @@ export interface InvertOptions extends Partial<DatasetOptions> {
   readonly initializer: Initializer;
   /** Rows to learn. More hold more and compose less. @defaultValue 1, or as many as the initializer's concept has */
   readonly vectors?: number;
-  /** Side of the squares that are learned from. @defaultValue what the model was trained on */
+  /** Side of the squares that are learned from, in pixels. @defaultValue what the model was trained on */
   readonly sizePx?: number;
   /** Which sentences the word is learned in. @defaultValue 'object' */
   readonly property?: Property;
@@ -92,14 +94,17 @@ export function invertDefaults({ steps, batchSize, learningRate }: ModelHints): 
   return withDefaults({ steps, batchSize, learningRate }, INVERT_DEFAULTS);
 }
 
+/** How a caller follows a training. */
 export interface InvertHooks {
+  /** Stops before the next step, after a last checkpoint. */
   readonly signal?: AbortSignal;
-  /** Progress of the encoding before the first step. */
+  /** Progress of the encoding before the first step, in squares. */
   readonly onEncode?: (done: number, total: number) => void;
   /** After every step; awaited. @param concept - The word as it is now. */
   readonly onStep?: (report: StepReport, concept: () => Concept) => void | Promise<void>;
   /** Every `checkpointEverySteps`, after the last step, and when the run is stopped; awaited. */
   readonly onCheckpoint?: (bytes: Uint8Array, step: number) => void | Promise<void>;
+  /** Something that a person should know, such as a caption without the word. */
   readonly onWarning?: (message: string) => void;
 }
 

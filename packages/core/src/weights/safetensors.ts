@@ -7,8 +7,11 @@ const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
 const METADATA = '__metadata__';
 
+/** The header of a safetensors file. */
 export interface SafetensorsFile {
+  /** Where each tensor is, by its name. */
   readonly tensors: ReadonlyMap<string, TensorRef>;
+  /** What `__metadata__` says; empty without one. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 

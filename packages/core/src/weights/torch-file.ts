@@ -34,7 +34,7 @@ export function readTorchFile(bytes: Uint8Array, name: string): TorchValue {
     if (cause instanceof TextualInversionError) throw cause;
     throw damaged(name, cause instanceof Error ? cause.message : String(cause), cause);
   }
-  throw damaged(name, 'neither a zip archive nor the older format');
+  throw damaged(name, 'something else', undefined, 'a safetensors or PyTorch file');
 }
 
 function readZip(bytes: Uint8Array, name: string): TorchValue {
@@ -130,6 +130,11 @@ function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
   return magic.every((byte, i) => bytes[i] === byte);
 }
 
-function damaged(name: string, found: string, cause?: unknown): TextualInversionError {
-  return new TextualInversionError('CONCEPT_FORMAT', { where: name, expected: 'a whole PyTorch file', found, cause });
+function damaged(
+  name: string,
+  found: string,
+  cause?: unknown,
+  expected = 'a whole PyTorch file',
+): TextualInversionError {
+  return new TextualInversionError('CONCEPT_FORMAT', { where: name, expected, found, cause });
 }

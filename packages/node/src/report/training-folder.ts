@@ -17,6 +17,7 @@ import { grid } from './grid.js';
 import { type LossPoint, lossPlot } from './loss-plot.js';
 import { type LabelledPng, reportHtml } from './report.js';
 
+/** A training, and the folder it goes into. */
 export interface TrainingFolderOptions extends InvertOptions {
   /** Where everything goes. */
   readonly folder: string;
@@ -24,6 +25,7 @@ export interface TrainingFolderOptions extends InvertOptions {
   readonly previewEverySteps: number;
   /** Goes on from the newest checkpoint of the folder. @defaultValue false */
   readonly goOn?: boolean;
+  /** Replaces what an earlier training left there. @defaultValue false */
   readonly overwrite?: boolean;
 }
 

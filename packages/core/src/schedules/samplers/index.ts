@@ -37,6 +37,7 @@ const CREATORS = {
   lcm: createLcm,
 } satisfies Record<string, CreateSampler>;
 
+/** Name of a sampler: what `--sampler` and `GenerateOptions.sampler` take. */
 export type SamplerName = keyof typeof CREATORS;
 
 const isSamplerName = (name: string): name is SamplerName => name in CREATORS;
