@@ -5,7 +5,7 @@
 import { openLibrary } from '../tests/browser/support/library.js';
 
 const [task = '', batch = '4', threads = '1'] = process.argv.slice(3);
-const ROUNDS = task === 'webgpu' ? 2 : 10;
+const ROUNDS = task === 'webgpu' ? 1 : 10;
 
 async function steps(compiled: string, eager: string): Promise<void> {
   const { page, close } = await openLibrary({}, { webgpu: task === 'webgpu' });
@@ -17,7 +17,7 @@ async function steps(compiled: string, eager: string): Promise<void> {
       for (const name of names) {
         const before = library.gpu.bytes;
         library.gpu.peakBytes = before;
-        const parts = await library.openParts(url, files, name, threads);
+        const parts = await library.openParts(url, files, name, { threads });
         const first = await parts.rehearse(batch);
         sides.push({ name, parts, first, seconds: [0], dispatches: 0, peakBytes: library.gpu.peakBytes - before });
       }

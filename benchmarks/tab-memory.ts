@@ -11,7 +11,7 @@ import type { DType, Runtime, TensorRef } from '../packages/core/src/platform.js
 import { trainingStep } from '../packages/core/src/training/step.js';
 import { load } from '../packages/core/src/weights/load.js';
 import type { Scope } from '../packages/core/src/weights/scope.js';
-import { Graph, type Node, sizeOf } from '../packages/onnx/src/graph/graph.js';
+import { type Graph, type Node, sizeOf } from '../packages/onnx/src/graph/graph.js';
 import { needed } from '../packages/onnx/src/graph/model-file.js';
 import { recordGraph } from '../packages/onnx/src/runtime.js';
 import { weightTensor } from '../packages/onnx/src/trace-backend.js';
@@ -46,14 +46,7 @@ function open<T>(name: string, read: (scope: Scope, config: unknown) => T): Prom
 const text = await open('text_encoder', (scope, config) => readClipText(scope, readClipTextConfig(config, 'config')));
 const unet = await open('unet', (scope, config) => readUnet(scope, readUnetConfig(config, 'config')));
 
-/** What is computed once more must be a node of its own: a graph makes a node that holds another graph anew every time. */
-const { multi } = Graph.prototype;
 function recordStep(recompute: boolean): Graph {
-  Graph.prototype.multi = recompute
-    ? function (this: Graph, op, inputs, outputs, attributes, domain) {
-        return multi.call(this, op, inputs, outputs, { ...attributes, anew: { graph: new Graph() } }, domain);
-      }
-    : multi;
   const step = trainingStep({ encoders: [{ params: text, contextLayer: 'last' }], unet, recompute });
   const inputs = {
     ...{ 'rows.0': [1, 768], 'embedded.0': [1, 77, 768], 'slots.0': [1, 77, 1], 'ends.0': [1, 77] },

@@ -93,6 +93,8 @@ export interface Runtime {
   readonly name: string;
   /** True where functions are recorded and optimised as a whole. */
   readonly compiled: boolean;
+  /** Whether memory is so scarce that a training step should compute blocks again rather than keep what is in them. @defaultValue no */
+  readonly scarce?: () => boolean;
   /** Makes a checkpoint tensor available to functions of this runtime, as float32 with `placement` applied. */
   place(ref: TensorRef, placement: Placement): Promise<Tensor>;
   /** Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights. */

@@ -27,7 +27,8 @@ export { tf };
  * | `LayerNormGrad` | dy, x, scale, mean, rstd | | dx |
  * | `Attention` | query `[B, T, D]`, key `[B, S, D]`, value `[B, S, D]` | heads, causal | y `[B, T, D]` |
  * | `AttentionGrad` | dy, query, key, value, output | heads, causal | dquery, dkey, dvalue |
- * | `Silu`, `QuickGelu`, `GeluExact`, `GeluTanh` | x | | y |
+ * | `After` | x, first | | x |
+| `Silu`, `QuickGelu`, `GeluExact`, `GeluTanh` | x | | y |
  * | `SiluGrad`, `QuickGeluGrad`, `GeluExactGrad`, `GeluTanhGrad` | dy, x | | dx |
  *
  * @param fallback - The same in ordinary operations; must not read a tensor's numbers.
@@ -41,6 +42,11 @@ export function composite(
   if (!tf.getKernel(kernel, tf.getBackend())) return fallback();
   const outputs: Tensor | Tensor[] = tf.engine().runKernel(kernel, inputs, attributes);
   return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+/** `x` itself. In a recorded graph, what is computed from it waits for `first`, and is not merged with what is computed from `x`. */
+export function after(x: Tensor, first: Tensor): Tensor {
+  return single(composite('After', { x, first }, {}, () => [x]));
 }
 
 /** The only tensor of a one-output kernel. */

@@ -4,6 +4,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { geglu, geluExact, geluTanh, quickGelu, silu } from '../../core/src/nn/activations.js';
 import { attention } from '../../core/src/nn/attention.js';
+import { checkpointed } from '../../core/src/nn/checkpointed.js';
 import { conv2d } from '../../core/src/nn/conv2d.js';
 import { valueAndGrads } from '../../core/src/nn/gradients.js';
 import { groupNorm, layerNorm } from '../../core/src/nn/norms.js';
@@ -244,6 +245,7 @@ describe('layers and their gradients', () => {
         tf.concat([silu(x), quickGelu(x), geluExact(x), geluTanh(x), tf.tile(geglu(x), [1, 2])], -1),
     ],
     ['upsampling', [[1, 2, 3, 2]], (x = tf.scalar(0)) => upsampleNearest(x)],
+    ['a block that is computed again', [[2, 8]], (x = tf.scalar(0)) => checkpointed((x) => silu(silu(x)), [x])],
   ];
   test.each(cases)('%s', (_, shapes, f) => compare(shapes, gradients(f), 5e-5));
 });

@@ -55,6 +55,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
   return {
     name: `onnx-${provider}`,
     compiled: true,
+    // A browser's tab, or a desktop's graphics memory; elsewhere time counts more.
+    scarce: () => provider === 'webgpu' && bytes > ROOMY_BYTES,
     async place(ref, { shape, permute }) {
       await checkFinite(ref);
       versions.set(ref.source, ref.source.version);

@@ -28,6 +28,9 @@ interface Backend {
 /** ONNX Runtime binds weights as one buffer each; the largest of SD 1.x has 151 MB, chunked by the engine below this. */
 const MIN_BINDING_BYTES = 128 * 2 ** 20;
 
+/** Weights beside which a whole training step would not fit a tab. */
+const SCARCE_BYTES = 2 ** 28;
+
 /** In the order in which `auto` tries them. */
 const BACKENDS: readonly Backend[] = [
   {
@@ -63,7 +66,7 @@ const BACKENDS: readonly Backend[] = [
         runtime.dispose();
         emptyPool(bufferManager);
       };
-      return { ...runtime, dispose };
+      return { ...runtime, dispose, scarce: () => bufferManager.numBytesUsed > SCARCE_BYTES };
     },
   },
   {

@@ -14,12 +14,17 @@ type Numbers = Record<string, { data: readonly number[]; shape: readonly number[
 const assetsUrl = new URL('textual-inversion/', document.baseURI).href;
 
 /** Loads a model from an address on the page itself, for calls of its parts. */
-async function openParts(url: string, files: web.RemoteFiles, backend: string, threads?: number) {
+async function openParts(
+  url: string,
+  files: web.RemoteFiles,
+  backend: string,
+  { threads, recompute }: { threads?: number; recompute?: boolean } = {},
+) {
   const { runtime } = await web.createBackend(backend, { assetsUrl, threads });
   const model = await loadTree(web.remoteTree(url, files), runtime);
   const step = runtime.compile(
     'training-step',
-    trainingStep({ encoders: model.textEncoders, unet: model.unet.params }),
+    trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute }),
   );
   const functions = { ...model.functions, step };
   return {

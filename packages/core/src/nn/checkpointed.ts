@@ -15,7 +15,12 @@ export function checkpointed(block: (...inputs: Tensor[]) => Tensor, inputs: rea
       save([...inputs]);
       return block(...inputs);
     },
-    (dy, saved) => gradientsWithin(block, saved, dy),
+    (dy, saved) =>
+      gradientsWithin(
+        block,
+        saved.map((x) => tf.after(x, dy)),
+        dy,
+      ),
   );
 }
 

@@ -87,7 +87,7 @@ export async function* train(
 ): AsyncGenerator<{ report: StepReport; state: TrainingState }> {
   const step = model.runtime.compile(
     'training-step',
-    trainingStep({ encoders: model.textEncoders, unet: model.unet.params }),
+    trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute: model.runtime.scarce?.() }),
   );
   const warned = new Set<string>();
   try {

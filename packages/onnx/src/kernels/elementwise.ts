@@ -2,6 +2,7 @@ import type { ElementType } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
 import { uniform, type View } from '../view.js';
 import type { Kernel, KernelTable } from './kernel.js';
+import { slice } from './shapes.js';
 
 interface Unary {
   /** ONNX operator. */
@@ -129,6 +130,16 @@ export const ELEMENTWISE: KernelTable = {
     return r.elementwise('Where', [r.cast(aligned, 'bool'), t, e], { shape: t.shape, type: t.type });
   },
   Identity: (_, input) => input('x'),
+  After: (r, input) => {
+    const [x, first] = [input('x'), input('first')];
+    const one = slice(
+      r,
+      first,
+      first.shape.map(() => 0),
+      first.shape.map(() => 1),
+    );
+    return add(r, x, r.reshape(mul(r, one, number(0)), []));
+  },
   ZerosLike: (_, input) => uniform(0, input('x').shape, input('x').type),
   OnesLike: (_, input) => uniform(1, input('x').shape, input('x').type),
   Fill: (_, __, { shape, value, dtype }) => uniform(value, shape, dtype ?? 'float32'),
