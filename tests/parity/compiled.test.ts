@@ -94,16 +94,18 @@ describe.each(families)('%s, compiled', async (family) => {
       noise,
       Array.from(pick(tensors, 'timesteps').data),
     );
-    const step = runtime.compile(
-      'training-step',
-      trainingStep({ encoders: model.textEncoders, unet: model.unet.params }),
-    );
-    const outputs = await step.run(inputs);
-    step.dispose();
-    expectClose(outputs['loss']?.data ?? [], pick(tensors, 'loss').data, LOSS, 'loss');
-    suffixes.forEach((suffix, i) =>
-      expectClose(outputs[`rows.${i}`]?.data ?? [], pick(tensors, `grad.rows${suffix}`).data, GRADIENT, `rows ${i}`),
-    );
+    for (const recompute of [false, true]) {
+      const step = runtime.compile(
+        'training-step',
+        trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute }),
+      );
+      const outputs = await step.run(inputs);
+      step.dispose();
+      expectClose(outputs['loss']?.data ?? [], pick(tensors, 'loss').data, LOSS, 'loss');
+      suffixes.forEach((suffix, i) =>
+        expectClose(outputs[`rows.${i}`]?.data ?? [], pick(tensors, `grad.rows${suffix}`).data, GRADIENT, `rows ${i}`),
+      );
+    }
 
     const { context, pooled } = await model.functions.encodePrompts.run(onlyPrompts(inputs));
     if (!context || !pooled) throw new Error('no context');
