@@ -24,7 +24,7 @@ beforeAll(async () => {
   symlinkSync(join(root, 'examples/concepts'), join(scratch.path, 'examples/concepts'), 'junction');
   expect(await train('foxi', '--init', 'monster')).toMatchObject({ status: 0 });
   expect(await train('candy', '--init', 'style', '--property', 'style')).toMatchObject({ status: 0 });
-});
+}, 300_000);
 afterAll(() => scratch.remove());
 
 const examples: [string, string[], string, string[]][] = [
