@@ -7,7 +7,9 @@ import { invert, loadConcept, loadModel } from '../../packages/node/src/index.js
 import { expectClose } from '../support/golden.js';
 import { builtDemo, ISOLATED, root } from './support/built.js';
 import { startBrowser } from './support/chromium.js';
+import { says } from './support/demo.js';
 import { type Served, serve } from './support/serve.js';
+import { longestTask } from './support/tasks.js';
 
 /** Few steps of one picture: what has to be shown is that everything works together, not that a word is learned. */
 const STEPS = 20;
@@ -49,19 +51,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Waits until an element says something. */
-async function says(id: string, pattern: RegExp): Promise<string> {
-  await page.waitForFunction(
-    ([which, source]) => new RegExp(source).test(document.getElementById(which)?.textContent ?? ''),
-    [id, pattern.source] as const,
-    { timeout: 600_000 },
-  );
-  return (await page.textContent(`#${id}`)) ?? '';
-}
-
 async function open(): Promise<void> {
   await page.goto(`${served.origin}/?backend=onnx-wasm`);
-  await says('engine', /Engine: onnx-wasm/);
+  await says(page, 'engine', /Engine: onnx-wasm/);
 }
 
 test('the page opens, cross-origin isolated, and its engine says why it was taken', async () => {
@@ -83,27 +75,17 @@ test('a word is learned from dropped pictures, across a reload in the middle', a
     'learn-seed': SETTINGS.seed,
   }))
     await page.fill(`#${id}`, String(value));
-  await page.evaluate(() => {
-    const long: number[] = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({
-      type: 'longtask',
-    });
-    Object.assign(globalThis, { long });
+  const longest = await longestTask(browser, page, async () => {
+    await page.click('#start');
+    await says(page, 'step', /^(?:[4-9]|1\d) of 20$/);
   });
-  await page.click('#start');
-  await says('step', /^(?:[4-9]|1\d) of 20$/);
-  const long = await page.evaluate((): number[] => {
-    const seen: unknown = Reflect.get(globalThis, 'long');
-    return Array.isArray(seen) ? seen.map(Number) : [];
-  });
-  console.log(
-    `long tasks of the page while training: ${long.map((ms) => `${Math.round(ms)} ms`).join(', ') || 'none'}`,
-  );
+  console.log(`longest task of the page while training: ${longest.toFixed(1)} ms`);
+  expect(longest).toBeLessThanOrEqual(50);
 
   await open();
-  expect(await says('kept-text', /stands at step/)).toMatch(/The training of <foxi> stands at step \d+ of 20/);
+  expect(await says(page, 'kept-text', /stands at step/)).toMatch(/The training of <foxi> stands at step \d+ of 20/);
   await page.click('#kept-resume');
-  await says('learn-status', /is learned/);
+  await says(page, 'learn-status', /is learned/);
   expect(await page.textContent('#step')).toBe('20 of 20');
   expect(await page.locator('#previews canvas').count()).toBeGreaterThan(0);
 }, 900_000); // a machine that does other work besides takes seconds for a step
@@ -130,7 +112,7 @@ test('it draws with the word', async () => {
   await page.fill('#count', '1');
   await page.fill('#draw-steps', '3');
   await page.click('#draw-start');
-  await says('draw-status', /1 picture drawn/);
+  await says(page, 'draw-status', /1 picture drawn/);
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#gallery a')]);
   const path = join(folder, 'drawn.png');
   await download.saveAs(path);
@@ -155,10 +137,10 @@ test('what is wrong is said in words', async () => {
     mimeType: 'text/plain',
     buffer: Buffer.from('not a concept'),
   });
-  expect(await says('notice', /no\.bin/)).toContain('expected');
+  expect(await says(page, 'notice', /no\.bin/)).toContain('expected');
   await page.setInputFiles('#files', { name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no picture') });
   await page.click('#start');
-  expect(await says('learn-status', /no\.png/)).toContain('expected a picture');
+  expect(await says(page, 'learn-status', /no\.png/)).toContain('expected a picture');
 });
 
 test('it works without a network after the first visit', async () => {

@@ -71,11 +71,13 @@ describe('a model at an address', () => {
   });
 
   test('that does not fit is refused before anything is fetched', async () => {
-    await page.evaluate(() => {
-      navigator.storage.estimate = async () => ({ quota: 1000, usage: 0 });
-    });
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: served.origin, quotaSize: 1_000_000 });
     served.requests.length = 0;
-    expect(await failureOfDownload(model())).toMatchObject({ code: 'STORAGE_FULL' });
+    expect(await failureOfDownload(model())).toMatchObject({
+      code: 'STORAGE_FULL',
+      message: expect.stringContaining('Nothing was downloaded') as string,
+    });
     expect(served.requests.filter(({ method, path }) => method === 'GET' && path.endsWith('.safetensors'))).toEqual([]);
   });
 
@@ -94,11 +96,18 @@ describe('a model at an address', () => {
     const failure = await page.evaluate(
       (url) =>
         library.failureOf(() =>
-          library.loadModel({ url, files: { 'concept.json': { size: 10 } } }, { backend: 'onnx-wasm' }),
+          library.loadModel({ url, files: { 'concept.json': { size: 339 } } }, { backend: 'onnx-wasm' }),
         ),
       `${served.origin}/examples/concepts/foxi`,
     );
-    expect(['MODEL_MISSING_FILE', 'DOWNLOAD_FAILED']).toContain(failure.code);
+    expect(failure.code).toBe('MODEL_MISSING_FILE');
+    const dropped = await page.evaluate(() =>
+      library.failureOf(() => library.loadModel([new File(['hello'], 'readme.txt')], { backend: 'onnx-wasm' })),
+    );
+    expect(dropped).toMatchObject({
+      code: 'MODEL_MISSING_FILE',
+      message: expect.stringContaining('chosen files') as string,
+    });
   });
 });
 

@@ -14,25 +14,31 @@ export function smoothed(losses: readonly number[]): number[] {
 }
 
 /** Draws losses as dots and their running mean as a line. */
-export function drawCurve(svg: SVGSVGElement, losses: readonly number[], steps: number): void {
-  const known = losses.filter((loss) => Number.isFinite(loss));
-  const sorted = known.toSorted((a, b) => a - b);
+export function drawCurve(svg: SVGSVGElement, losses: readonly number[], mean: readonly number[], steps: number): void {
+  const sorted = losses.toSorted((a, b) => a - b);
   const top = Math.max(1e-6, (sorted[Math.floor(sorted.length * 0.98)] ?? 1) * 1.15); // a rare spike must not flatten the rest
-  const x = (step: number) => ((step + 0.5) / steps) * WIDTH;
-  const y = (loss: number) => HEIGHT - Math.min(1, loss / top) * HEIGHT;
-  const dots = known.map((loss, i) => `M${x(i).toFixed(1)} ${y(loss).toFixed(1)}h0`).join('');
-  const line = smoothed(known)
-    .map((loss, i) => `${i === 0 ? 'M' : 'L'}${x(i).toFixed(1)} ${y(loss).toFixed(1)}`)
-    .join('');
+  const every = Math.ceil(losses.length / WIDTH); // more points than pixels only take time
+  const pointsOf = (values: readonly number[]) =>
+    values.flatMap((loss, i) => {
+      if (i % every !== 0 && i !== values.length - 1) return [];
+      const y = HEIGHT - Math.min(1, loss / top) * HEIGHT;
+      return [`${(((i + 0.5) / steps) * WIDTH).toFixed(1)} ${y.toFixed(1)}`];
+    });
+  const line = pointsOf(mean).join('L');
   pathOf(svg, 'axis').setAttribute('d', `M0 ${HEIGHT}H${WIDTH}`);
-  pathOf(svg, 'each').setAttribute('d', dots);
-  pathOf(svg, 'mean').setAttribute('d', line);
-  const last = smoothed(known).at(-1);
+  pathOf(svg, 'each').setAttribute(
+    'd',
+    pointsOf(losses)
+      .map((point) => `M${point}h0`)
+      .join(''),
+  );
+  pathOf(svg, 'mean').setAttribute('d', line && `M${line}`);
+  const last = mean.at(-1);
   svg.setAttribute(
     'aria-label',
     last === undefined
       ? 'Loss per step'
-      : `Loss per step; its running mean is ${last.toFixed(3)} after step ${known.length}`,
+      : `Loss per step; its running mean is ${last.toFixed(3)} after step ${losses.length}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { type GeneratedPicture, generate, type LoadedModel, SAMPLERS } from '@textual-inversion/web';
-import { canvasOf, element, input, make, notice, report } from './page.js';
+import { canvasOf, element, input, make, notice, report, swap } from './page.js';
 import type { Words } from './words.js';
 
 /** The third station. */
@@ -17,10 +17,11 @@ export function setUpDrawing(model: Promise<LoadedModel>, words: Words): void {
   let controller: AbortController | undefined;
 
   const draw = async () => {
+    if (controller) return;
     controller = new AbortController();
     notice(undefined);
-    start.disabled = true;
-    stop.hidden = progress.hidden = false;
+    swap(start, stop);
+    progress.hidden = false;
     progress.removeAttribute('value');
     status.textContent = 'Drawing…';
     try {
@@ -47,9 +48,9 @@ export function setUpDrawing(model: Promise<LoadedModel>, words: Words): void {
       status.textContent = '';
       report(error);
     } finally {
-      start.disabled = false;
-      stop.hidden = progress.hidden = true;
       controller = undefined;
+      progress.hidden = true;
+      swap(stop, start);
     }
   };
   element('draw-form', HTMLFormElement).addEventListener('submit', (event) => {
@@ -67,13 +68,15 @@ function pictureItem({ pixels, png, settings }: GeneratedPicture): HTMLLIElement
     download: `picture-${seed}-${index + 1}.png`,
     textContent: 'Save PNG',
   });
+  const title = `${prompt}, seed ${seed}${place}`;
+  link.setAttribute('aria-label', `Save PNG: ${title}`);
   return make(
     'li',
     {},
     make(
       'figure',
       {},
-      canvasOf(pixels, `${prompt}, seed ${seed}${place}`),
+      canvasOf(pixels, title),
       make(
         'figcaption',
         {},
@@ -98,5 +101,4 @@ export function insertWord(token: string): void {
       prompt.selectionEnd ?? prompt.value.length,
       'end',
     );
-  prompt.focus();
 }

@@ -8,7 +8,7 @@ import {
   type SavableConcept,
 } from '@textual-inversion/web';
 import { drawCurve, smoothed } from './curve.js';
-import { canvasOf, duration, element, input, make, notice, wordsFor } from './page.js';
+import { canvasOf, duration, element, input, make, notice, swap, wordsFor } from './page.js';
 import type { PictureSet, Pictures } from './pictures.js';
 
 /** The one run that this page keeps. */
@@ -48,9 +48,8 @@ export function setUpLearning(
     const stopping = new AbortController();
     controller = stopping;
     notice(undefined);
-    element('kept').hidden = true;
-    start.hidden = true;
-    stop.hidden = stop.disabled = false;
+    hideKept();
+    swap(start, stop);
     const view = trainingView(losses, steps);
     say('Looking at the pictures…');
     try {
@@ -70,11 +69,11 @@ export function setUpLearning(
     } catch (error) {
       const words = wordsFor(error);
       say(words ?? `Stopped after step ${losses.length}.`, words !== undefined);
-      await showKept();
     } finally {
       controller = undefined;
-      start.hidden = false;
-      stop.hidden = true;
+      swap(stop, start);
+      element('learn-form').after(element('kept')); // what to do next belongs behind the button that stopped it
+      await showKept();
     }
   };
 
@@ -105,11 +104,16 @@ export function setUpLearning(
     run([], steps, begin).catch((error: unknown) => say(wordsFor(error) ?? '', true));
   });
   stop.addEventListener('click', () => {
-    stop.disabled = true;
     say('Stopping after this step…');
     controller?.abort();
   });
 
+  /** The focus must not go down with the button that had it. */
+  const hideKept = () => {
+    const box = element('kept');
+    if (box.contains(document.activeElement)) start.focus();
+    box.hidden = true;
+  };
   const showKept = async () => {
     const kept = (await listRuns()).find(({ name }) => name === RUN);
     const box = element('kept');
@@ -124,7 +128,7 @@ export function setUpLearning(
       run([...losses], steps, begin).catch((error: unknown) => say(wordsFor(error) ?? '', true));
     };
     element('kept-discard').onclick = () => {
-      box.hidden = true;
+      hideKept();
       deleteRun(RUN).catch((error: unknown) => say(wordsFor(error) ?? '', true));
     };
   };
@@ -158,8 +162,9 @@ function trainingView(losses: number[], steps: number): { hooks: LearnHooks } {
   const show = () => {
     progress.value = losses.length / steps;
     element('step').textContent = `${losses.length} of ${steps}`;
-    element('loss').textContent = smoothed(losses).at(-1)?.toFixed(3) ?? '…';
-    drawCurve(svg, losses, steps);
+    const mean = smoothed(losses);
+    element('loss').textContent = mean.at(-1)?.toFixed(3) ?? '…';
+    drawCurve(svg, losses, mean, steps);
     const recent = times.slice(-20);
     const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
     element('left').textContent =

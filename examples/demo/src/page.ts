@@ -30,6 +30,14 @@ export function canvasOf(pixels: ImageData, label: string): HTMLCanvasElement {
   return canvas;
 }
 
+/** Puts a button in the place of another; the focus stays in that place. */
+export function swap(from: HTMLElement, to: HTMLElement): void {
+  const focused = document.activeElement === from;
+  to.hidden = false;
+  if (focused) to.focus();
+  from.hidden = true;
+}
+
 /** Shows a line of news above everything; `undefined` takes it away. */
 export function notice(message: string | undefined, bad = false): void {
   const box = element('notice');

@@ -18,6 +18,7 @@ export interface Pictures {
 export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<Pictures> {
   let chosen: (string | File)[] = [];
   const list = element('chosen');
+  const picker = input('files');
   const show = () => {
     list.replaceChildren(
       ...chosen.map((picture, i) => {
@@ -28,6 +29,8 @@ export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<P
         remove.addEventListener('click', () => {
           chosen = chosen.filter((_, at) => at !== i);
           show();
+          const others = list.querySelectorAll('button');
+          (others[i] ?? others[i - 1] ?? picker).focus();
         });
         return make('li', {}, make('img', { className: 'pixels', src, alt: label }), remove);
       }),
@@ -41,7 +44,6 @@ export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<P
     show();
   };
 
-  const picker = input('files');
   picker.addEventListener('change', () => {
     take([...(picker.files ?? [])]);
     picker.value = '';

@@ -21,7 +21,10 @@ export async function setUpWords(insert: (token: string) => void): Promise<Words
     element('chips').replaceChildren(
       ...[...words.keys()].map((token) => {
         const chip = make('button', { type: 'button', textContent: token });
-        chip.addEventListener('click', () => insert(token));
+        chip.addEventListener('click', () => {
+          insert(token);
+          input('prompt').focus();
+        });
         return chip;
       }),
     );
@@ -31,15 +34,17 @@ export async function setUpWords(insert: (token: string) => void): Promise<Words
     localStorage.setItem(KEPT, JSON.stringify(files));
     show();
   };
+  const picker = input('word-file');
   const remove = (token: string) => {
     words.delete(token);
-    keep().catch(report);
+    keep()
+      .then(() => picker.focus())
+      .catch(report);
   };
   const add = async (concept: SavableConcept) => {
     words.set(concept.token, concept);
     await keep();
   };
-  const picker = input('word-file');
   picker.addEventListener('change', () => {
     const [file] = picker.files ?? [];
     picker.value = '';

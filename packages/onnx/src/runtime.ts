@@ -20,6 +20,8 @@ export interface OnnxRuntimeOptions {
   readonly provider?: string;
   /** Threads of the `cpu` provider. @defaultValue one per core */
   readonly threads?: number;
+  /** Device of the `webgpu` provider in a browser. @defaultValue one that it opens itself */
+  readonly device?: SessionSettings['device'];
   /** Further session options of ONNX Runtime, for measurements. */
   readonly sessionOptions?: InferenceSession.SessionOptions;
 }
@@ -38,8 +40,8 @@ const ROOMY_BYTES = 2 ** 28;
  * @throws BACKEND_UNAVAILABLE when the module or the provider does not work; found out by running a small graph.
  */
 export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
-  const { ort, provider = 'cpu', threads, sessionOptions } = options;
-  const settings: SessionSettings = { provider, threads, options: sessionOptions };
+  const { ort, provider = 'cpu', threads, device, sessionOptions } = options;
+  const settings: SessionSettings = { provider, threads, device, options: sessionOptions };
   const kind = TARGETS[provider] ?? GPU;
   await tryOut(ort, settings, { ...kind, roomy: true });
 

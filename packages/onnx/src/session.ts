@@ -17,6 +17,8 @@ export interface SessionSettings {
   /** Name of the execution provider, as ONNX Runtime's JavaScript knows it. */
   readonly provider: string;
   readonly threads: number | undefined;
+  /** What `webgpu` works on, where it is not to open one itself. */
+  readonly device?: InferenceSession.WebGpuExecutionProviderOption['device'];
   /** Further options of ONNX Runtime, for measurements. */
   readonly options?: InferenceSession.SessionOptions;
 }
@@ -28,7 +30,7 @@ export async function createSession(
   name: string,
   settings: SessionSettings,
 ): Promise<InferenceSession> {
-  const { provider, threads, options } = settings;
+  const { provider, threads, device, options } = settings;
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
   const folder = commonFolder(weights.flatMap(({ ref }) => ref.source.path ?? []));
@@ -47,7 +49,7 @@ export async function createSession(
   const external = await Promise.all(weights.filter(({ ref }) => ref.source.path === undefined).map(readWeight));
   try {
     return await ort.InferenceSession.create(model, {
-      executionProviders: [provider === 'webgpu' ? CHANNELS_FIRST : provider],
+      executionProviders: [provider === 'webgpu' ? { ...CHANNELS_FIRST, ...(device ? { device } : {}) } : provider],
       graphOptimizationLevel: 'all',
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,

@@ -2,6 +2,7 @@ import { createEagerRuntime, nearest, type Runtime, TextualInversionError, tf } 
 import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
 import { type BufferPool, emptyPool, limitPool } from './buffer-pool.js';
+import { onDevice, openAdapter, openDevice } from './gpu.js';
 
 export interface EngineOptions {
   /** Folder at our own origin with the files of `textual-inversion-web-assets`: WebAssembly and the embedded model. */
@@ -25,9 +26,6 @@ interface Backend {
   readonly objection?: () => Promise<string | undefined>;
 }
 
-/** ONNX Runtime binds weights as one buffer each; the largest of SD 1.x has 151 MB, chunked by the engine below this. */
-const MIN_BINDING_BYTES = 128 * 2 ** 20;
-
 /** Weights beside which a whole training step would not fit a tab. */
 const SCARCE_BYTES = 2 ** 28;
 
@@ -38,11 +36,13 @@ const BACKENDS: readonly Backend[] = [
     what: 'the compiled engine on WebGPU',
     objection: softwareAdapter,
     create: async (options) => {
-      await adapter();
-      return createOnnxRuntime({
+      const device = await openDevice();
+      const runtime = await createOnnxRuntime({
         ort: configured(await import('onnxruntime-web/webgpu'), options),
         provider: 'webgpu',
+        device,
       });
+      return onDevice(runtime, device);
     },
   },
   {
@@ -56,8 +56,7 @@ const BACKENDS: readonly Backend[] = [
     what: 'TensorFlow.js on WebGPU',
     objection: softwareAdapter,
     create: async () => {
-      await adapter();
-      await import('@tensorflow/tfjs-backend-webgpu');
+      const device = await eagerDevice();
       const runtime = await createEagerRuntime({ backend: 'webgpu' });
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the backend that was just started
       const { bufferManager } = tf.backend() as unknown as { readonly bufferManager: BufferPool };
@@ -66,7 +65,7 @@ const BACKENDS: readonly Backend[] = [
         runtime.dispose();
         emptyPool(bufferManager);
       };
-      return { ...runtime, dispose, scarce: () => bufferManager.numBytesUsed > SCARCE_BYTES };
+      return onDevice({ ...runtime, dispose, scarce: () => bufferManager.numBytesUsed > SCARCE_BYTES }, device);
     },
   },
   {
@@ -156,18 +155,23 @@ function describe({ name, what }: Backend, options: EngineOptions): string {
   return `${what}, ${threads} thread${threads === 1 ? '' : 's'}${why}`;
 }
 
-/** The GPU, where there is one that is large enough. */
-async function adapter(): Promise<GPUAdapter> {
-  const found = await globalThis.navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
-  if (!found) throw new Error(globalThis.navigator.gpu ? 'no graphics adapter' : 'this browser has no WebGPU');
-  const { maxStorageBufferBindingSize: bytes } = found.limits;
-  if (bytes < MIN_BINDING_BYTES) throw new Error(`an adapter that binds at most ${Math.floor(bytes / 2 ** 20)} MiB`);
-  return found;
+let eager: GPUDevice | undefined;
+
+/** The device of TensorFlow.js, which has one for all models; a new one where it was lost. */
+async function eagerDevice(): Promise<GPUDevice> {
+  if (eager) return eager;
+  const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
+  const device = await openDevice();
+  eager = device;
+  device.lost.then(() => (eager = undefined)).catch(() => {}); // never rejects
+  tf.removeBackend('webgpu');
+  tf.registerBackend('webgpu', () => new WebGPUBackend(device));
+  return device;
 }
 
 /** A GPU that is only imitated by the CPU must not win over the CPU. */
 async function softwareAdapter(): Promise<string | undefined> {
-  const { info }: GPUAdapter & { info?: AdapterInfo } = await adapter();
+  const { info }: GPUAdapter & { info?: AdapterInfo } = await openAdapter();
   const names = [info?.vendor, info?.architecture, info?.device, info?.description].join(' ');
   const software = info?.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render/i.test(names);
   return software ? 'a software adapter, slower than WebAssembly' : undefined;

@@ -46,7 +46,7 @@ export function serve(
     requests.push(request);
     const trick = [...tricks].find(([prefix]) => path.startsWith(prefix))?.[1](request);
     if (trick && !('cutAfter' in trick)) {
-      response.writeHead(trick.status ?? 200, { 'content-type': trick.type ?? 'text/html' });
+      response.writeHead(trick.status ?? 200, { ...headers, 'content-type': trick.type ?? 'text/html' });
       response.end(message.method === 'HEAD' ? undefined : trick.body);
       return;
     }
@@ -72,7 +72,7 @@ export function serve(
     } else if (trick) {
       // What is on its way has to arrive before the connection ends.
       createReadStream(file, { start: first, end: first + trick.cutAfter - 1 })
-        .on('end', () => setTimeout(() => response.destroy(), 500))
+        .on('end', () => setTimeout(() => response.destroy(), 1500))
         .pipe(response, { end: false });
     } else createReadStream(file, { start: first, end: last }).pipe(response);
   });

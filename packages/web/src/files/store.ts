@@ -118,7 +118,7 @@ export async function downloadModel(url: string, options: DownloadOptions = {}):
     const totalBytes = totalOf(fresh);
     let bytes = 0;
     for (const path of Object.keys(fresh)) bytes += (await readPrivate(folder, keyOf(path)))?.size ?? 0;
-    await checkRoom(name, totalBytes - bytes);
+    await checkRoom(folder, name, totalBytes - bytes);
     for (const [path, file] of Object.entries(fresh)) {
       throwIfAborted(signal, url);
       if (manifest.sums[path] !== undefined) continue;
@@ -181,7 +181,7 @@ async function downloadFile(
           )
         : error;
     } finally {
-      await sink.close();
+      await sink.close().catch(() => {}); // a stream that failed cannot be closed, and its failure is the one to tell
     }
   }
   if (done < size) throw failed(url, `${size} bytes`, `${done}: half a file`, 'Try again: it goes on from there.');
@@ -221,18 +221,34 @@ async function openSink(folder: FileSystemDirectoryHandle, name: string, offset:
   return { write: (bytes) => writable.write(new Uint8Array(bytes)), close: () => writable.close() };
 }
 
-/** @throws STORAGE_FULL */
-async function checkRoom(where: string, needed: number): Promise<void> {
-  const { quota, usage = 0 } = await navigator.storage.estimate();
-  if (quota === undefined || needed <= quota - usage) return;
+/** Browsers round what they tell of the quota, so it is also tried out: a file becomes as long as needed, and nothing is written. @throws STORAGE_FULL */
+async function checkRoom(folder: FileSystemDirectoryHandle, where: string, needed: number): Promise<void> {
+  const { quota = Number.POSITIVE_INFINITY, usage = 0 } = await navigator.storage.estimate();
+  if (needed <= quota - usage && (await fits(folder, needed))) return;
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   throw new TextualInversionError('STORAGE_FULL', {
     where,
     expected: `${megabytes(needed)} of storage for this site`,
-    found: `${megabytes(quota - usage)} left`,
+    found: needed <= quota - usage ? 'less' : `${megabytes(quota - usage)} left`,
     fix: 'Delete stored models, or free disk space. Nothing was downloaded.',
     details: { needed, quota, usage },
   });
+}
+
+async function fits(folder: FileSystemDirectoryHandle, needed: number): Promise<boolean> {
+  const file = await folder.getFileHandle('room', { create: true });
+  const writable = await file.createWritable();
+  try {
+    await writable.truncate(Math.max(0, needed));
+    return true;
+  } catch (cause) {
+    const error = storageError('room', cause);
+    if (error instanceof TextualInversionError && error.code === 'STORAGE_FULL') return false;
+    throw error;
+  } finally {
+    await writable.abort().catch(() => {}); // whatever it held is not wanted
+    await removePrivate(folder, 'room');
+  }
 }
 
 async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest | undefined> {

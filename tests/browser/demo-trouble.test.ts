@@ -1,0 +1,133 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { golden } from '../support/golden.js';
+import { builtDemo, ISOLATED } from './support/built.js';
+import { startBrowser } from './support/chromium.js';
+import { fillQuickly, says } from './support/demo.js';
+import { type Served, serve, type Trick } from './support/serve.js';
+
+let dist: string;
+let served: Served;
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+beforeAll(async () => {
+  dist = await builtDemo();
+  served = await serve({ '': dist }, ISOLATED);
+  browser = await startBrowser();
+}, 180_000);
+afterAll(async () => {
+  await browser.close();
+  served.close();
+});
+beforeEach(async () => {
+  // A service worker would answer in the place of our server.
+  context = await browser.newContext({ serviceWorkers: 'block' });
+  page = await context.newPage();
+});
+afterEach(async () => {
+  await context.close();
+  served.tricks.clear();
+});
+
+const open = (backend: string, where = page) => where.goto(`${served.origin}/?backend=${backend}`);
+const started = (where = page) => says(where, 'engine', /Engine: /);
+
+/** Runs a script in the worker before the page's own. */
+function inWorker(script: string): void {
+  const name = readdirSync(join(dist, 'assets')).find((file) => file.startsWith('worker-')) ?? '';
+  const body = `${script}\n${readFileSync(join(dist, 'assets', name), 'utf8')}`;
+  served.tricks.set(`/assets/${name}`, () => ({ type: 'text/javascript', body }));
+}
+
+describe('without the GPU', () => {
+  test('it says so where the GPU was asked for', async () => {
+    await open('onnx-webgpu');
+    expect(await says(page, 'notice', /backend/)).toMatch(/onnx-webgpu: expected .* found no graphics adapter/);
+    expect(await page.textContent('#engine')).toBe('The engine did not start.');
+  });
+
+  test('another engine is taken otherwise, and it says why', async () => {
+    inWorker(`navigator.gpu.requestAdapter = async () => ({ limits: { maxStorageBufferBindingSize: 2 ** 20 } });`);
+    await open('auto');
+    expect(await started()).toMatch(/Engine: onnx-wasm.*onnx-webgpu \(an adapter that binds at most 1 MiB\)/);
+  });
+});
+
+describe('the model', () => {
+  const weights = '/textual-inversion/tiny/unet/diffusion_pytorch_model.safetensors';
+  const cases: [string, string, Trick, RegExp][] = [
+    ['is not there', weights, { status: 404, body: 'not here' }, /status 404|HTML|missing/],
+    ['is a page', weights, { body: '<!doctype html><p>Sign in' }, /an HTML page/],
+    ['is cut', weights, { cutAfter: 1000 }, /broke|half a file/],
+    [
+      'is hostile',
+      '/textual-inversion/tiny/unet/config.json',
+      { type: 'application/json', body: '{"act_fn":"<img src=x onerror=globalThis.broken=1>"}'.padEnd(5000) },
+      /<img src=x/,
+    ],
+  ];
+  test.each(cases)('%s', async (_, path, trick, words) => {
+    served.tricks.set(path, ({ method }) => (method === 'GET' ? trick : undefined));
+    await open('onnx-wasm');
+    expect(await says(page, 'notice', words)).toMatch(words);
+    expect(await page.textContent('#engine')).toBe('The engine did not start.');
+    expect(await page.locator('#notice *').count(), 'words, and no markup').toBe(0);
+    expect(await page.evaluate(() => 'broken' in globalThis)).toBe(false);
+  });
+});
+
+test('two tabs do not train at once, and the second says why', async () => {
+  await open('onnx-wasm');
+  await started();
+  const other = await context.newPage();
+  await open('onnx-wasm', other);
+  await started(other);
+  for (const tab of [page, other]) {
+    await tab.bringToFront();
+    await tab.locator('#sets .set').first().click();
+    await fillQuickly(tab, 500);
+    await tab.click('#start');
+    if (tab === page) await says(page, 'step', /^[1-9]\d* of/);
+  }
+  expect(await says(other, 'learn-status', /tab/)).toMatch(/another tab/);
+});
+
+test('a storage that is too small is told before the first step', async () => {
+  await open('onnx-wasm');
+  await started();
+  const devtools = await context.newCDPSession(page);
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: served.origin, quotaSize: 1000 });
+  await page.locator('#sets .set').first().click();
+  await page.click('#start');
+  expect(await says(page, 'learn-status', /room/)).toMatch(/storage of this site/);
+  expect(await page.textContent('#step')).toMatch(/^0 of/);
+});
+
+test('words of other models and hostile files', async () => {
+  await open('onnx-wasm');
+  await started();
+  await page.setInputFiles('#word-file', golden('concepts', 'diffusers.safetensors'));
+  const chip = page.locator('#chips button').first();
+  await chip.click();
+  await page.click('#draw-start');
+  expect(await says(page, 'notice', /expected/)).toMatch(/expected .*128.* found .*\d/);
+
+  const pickle = `cposix\nsystem\n(S'touch broken'\ntR.`;
+  await page.setInputFiles('#word-file', { name: 'evil.pt', mimeType: 'x/y', buffer: Buffer.from(pickle) });
+  expect(await says(page, 'notice', /evil\.pt/)).toMatch(/expected/);
+});
+
+test('pictures that are none', async () => {
+  await open('onnx-wasm');
+  await started();
+  await page.click('#start');
+  expect(await says(page, 'learn-status', /found/)).toMatch(/expected three to five pictures, found none/);
+  const buffer = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="globalThis.broken = 1"></svg>');
+  await page.setInputFiles('#files', { name: 'evil.png', mimeType: 'image/png', buffer });
+  await page.click('#start');
+  expect(await says(page, 'learn-status', /evil\.png/)).toMatch(/expected a picture/);
+  expect(await page.evaluate(() => 'broken' in globalThis)).toBe(false);
+});
