@@ -131,3 +131,30 @@ test('pictures that are none', async () => {
   expect(await says(page, 'learn-status', /evil\.png/)).toMatch(/expected a picture/);
   expect(await page.evaluate(() => 'broken' in globalThis)).toBe(false);
 });
+
+test('a graphics device that is lost: training goes on, and the page says how', async () => {
+  // Every device goes at its first answer, and the second loss at the same step means another engine.
+  inWorker(`
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...given) {
+      const device = await requestDevice.apply(this, given);
+      const { mapAsync } = GPUBuffer.prototype;
+      GPUBuffer.prototype.mapAsync = function (...range) { device.destroy(); return mapAsync.apply(this, range); };
+      return device;
+    };`);
+  const withGpu = await startBrowser({ webgpu: true });
+  try {
+    const tab = await withGpu.newPage({ serviceWorkers: 'block' });
+    await open('webgpu', tab);
+    await started(tab);
+    await tab.locator('#sets .set').first().click();
+    await fillQuickly(tab, 3);
+    await tab.click('#start');
+    expect(await says(tab, 'notice', /goes on .* with webgpu/)).toMatch(/device was lost.*from step 0/);
+    await says(tab, 'notice', /goes on .* with onnx-wasm/);
+    await says(tab, 'learn-status', /is learned/);
+    expect(await tab.textContent('#step')).toBe('3 of 3');
+  } finally {
+    await withGpu.close();
+  }
+});

@@ -5,7 +5,7 @@ const MIN_BINDING_BYTES = 128 * 2 ** 20;
 /** What the engines use where it is there. */
 const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
 /** Milliseconds that a device may take to say that it is lost, after its calls have begun to fail. */
-const LAST_WORDS_MS = 1000;
+const LAST_WORDS_MS = 10_000;
 
 /** The GPU, where there is one that is large enough. */
 export async function openAdapter(): Promise<GPUAdapter> {
