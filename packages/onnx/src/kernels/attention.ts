@@ -11,8 +11,8 @@ import { concat, slice } from './shapes.js';
 
 /** Elements of the largest score tensor that is written at once (16 MiB of float32). */
 const MAX_SCORES = 2 ** 22;
-/** The same in a loop over one head's runs: half of that, which stays in a processor's cache. */
-const MAX_LOOP_SCORES = 2 ** 21;
+/** The same in a loop over one head's runs: an eighth of that, which stays in a processor's cache. */
+const MAX_LOOP_SCORES = 2 ** 19;
 /** What a position that must not be seen adds to its score. */
 const HIDDEN = -1e9;
 
@@ -28,7 +28,7 @@ function merge(r: Recorder, x: View): View {
   return r.reshape(transposed(x, [0, 2, 1, 3]), [batch, rows, heads * width]);
 }
 
-const swapped = (x: View): View => transposed(x, [0, 1, 3, 2]);
+const swapped = (x: View): View => transposed(x, [0, 1, 3, 2]); // of the last two of four axes
 
 function rowsOf(r: Recorder, x: View, start: number, rows: number): View {
   return slice(r, x, [0, 0, start, 0], [-1, -1, rows, -1]);
@@ -97,48 +97,57 @@ function loopOverHeads(
   const ones = r.value({ ...number(1), shape: [batch, heads, keys, 1], order: [0, 1, 2, 3] });
   const less = concat(r, [dOut, mul(r, correction, number(-1))], 3);
   const more = concat(r, [v, viewOf(ones)], 3);
+  const runs = r.reshape(q, [...each, rows, width]);
   const inputs = [
-    r.value(r.reshape(q, [...each, rows, width])),
-    r.value(r.reshape(dOut, [...each, rows, width])),
+    r.value(runs),
     r.value(r.reshape(less, [...each, rows, width + 1])),
+    r.value(swapped(runs)),
+    r.value(swapped(r.reshape(dOut, [...each, rows, width]))),
     r.value(r.reshape(k, [batch * heads, keys, width])),
     r.value(r.reshape(more, [batch * heads, keys, width + 1])),
   ];
   const perHead = new Graph(r.graph);
-  const [runs, dRuns, lessRuns, key, value] = inputs.map(({ shape }) => perHead.parameter(shape.slice(1)));
-  if (!runs || !dRuns || !lessRuns || !key || !value) throw new Error('five inputs make five parameters');
-  const state = { shape: [keys, width] };
+  const parameters = inputs.map(({ shape }) => perHead.parameter(shape.slice(1)));
+  const [key, value] = parameters.slice(-2);
+  if (!key || !value) throw new Error('six inputs make six parameters');
+  const state = { shape: [width, keys] };
   const zeros = perHead.constant(new Float32Array(keys * width), state.shape, 'float32');
   const [dk, dv, dq] = perHead.multi(
     'Scan',
-    [zeros, zeros, runs, dRuns, lessRuns],
-    [state, state, { shape: runs.shape }],
-    { num_scan_inputs: { int: 3 }, body: { graph: oneRun(perHead, key, value, rows) } },
+    [zeros, zeros, ...parameters.slice(0, -2)],
+    [state, state, { shape: [total / rows, rows, width] }],
+    { num_scan_inputs: { int: 4 }, body: { graph: oneRun(perHead, key, value, rows) } },
   );
   for (const result of [dq, dk, dv]) if (result) perHead.output(result);
   const [allQueries, allKeys, allValues] = r.graph.multi(
     'Scan',
     inputs,
-    [{ shape: [...each, rows, width] }, ...[0, 1].map(() => ({ shape: [batch * heads, keys, width] }))],
+    [{ shape: [...each, rows, width] }, ...[0, 1].map(() => ({ shape: [batch * heads, width, keys] }))],
     { num_scan_inputs: { int: inputs.length }, body: { graph: perHead } },
   );
   if (!allQueries || !allKeys || !allValues) throw new Error('a loop has three results');
-  const whole = (x: Value): View => r.reshape(viewOf(x), [batch, heads, x === allQueries ? total : keys, width]);
-  return { dq: whole(allQueries), dk: whole(allKeys), dv: whole(allValues) };
+  const ofKeys = (x: Value): View => swapped(r.reshape(viewOf(x), [batch, heads, width, keys]));
+  const dQueries = r.reshape(viewOf(allQueries), [batch, heads, total, width]);
+  return { dq: dQueries, dk: ofKeys(allKeys), dv: ofKeys(allValues) };
 }
 
-/** The body of the inner loop: adds one run of rows to the gradients of keys and values. */
+/**
+ * The body of the inner loop: adds one run of rows to the gradients of keys and values. Those are kept the other way round, because
+ * the scores, which are large, are then multiplied as they lie.
+ */
 function oneRun(parent: Graph, key: Value, value: Value, rows: number): Graph {
   const [keys = 1, width = 1] = key.shape;
   const g = new Graph(parent);
-  const [dk, dv] = [g.parameter(key.shape), g.parameter(key.shape)];
-  const [q, dOut, less] = [g.parameter([rows, width]), g.parameter([rows, width]), g.parameter([rows, width + 1])];
+  const ofKeys = { shape: [width, keys] };
+  const [dk, dv] = [g.parameter(ofKeys.shape), g.parameter(ofKeys.shape)];
+  const [q, less] = [g.parameter([rows, width]), g.parameter([rows, width + 1])];
+  const [qT, dOutT] = [g.parameter([width, rows]), g.parameter([width, rows])];
   const scores = { shape: [rows, keys] };
-  const [transA, transB] = [{ transA: { int: 1 } }, { transB: { int: 1 } }];
+  const transB = { transB: { int: 1 } };
   const p = g.node('Softmax', [g.node('Gemm', [q, key], scores, transB)], scores, { axis: { int: -1 } });
   const ds = g.node('Mul', [p, g.node('Gemm', [less, value], scores, transB)], scores);
-  g.output(g.node('Gemm', [ds, q, dk], { shape: key.shape }, transA));
-  g.output(g.node('Gemm', [p, dOut, dv], { shape: key.shape }, transA));
+  g.output(g.node('Gemm', [qT, ds, dk], ofKeys));
+  g.output(g.node('Gemm', [dOutT, p, dv], ofKeys));
   g.output(g.node('MatMul', [ds, key], { shape: q.shape }));
   return g;
 }
