@@ -31,7 +31,7 @@ const TARGETS: Readonly<Record<string, Omit<Target, 'roomy'>>> = {
   cpu: { loops: true, fused: true, launches: false },
   wasm: { loops: true, fused: true, launches: false },
 };
-const GPU = { loops: false, fused: false, launches: true } as const;
+export const GPU = { loops: false, fused: false, launches: true } as const;
 /** Weights of which a second copy does not matter. */
 const ROOMY_BYTES = 2 ** 28;
 

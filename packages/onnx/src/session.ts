@@ -50,7 +50,8 @@ export async function createSession(
   try {
     return await ort.InferenceSession.create(model, {
       executionProviders: [provider === 'webgpu' ? { ...CHANNELS_FIRST, ...(device ? { device } : {}) } : provider],
-      graphOptimizationLevel: 'all',
+      // The blocked layout and further fusions gain nothing on what large models are recorded as, and cost a copy of filters and 5 s.
+      graphOptimizationLevel: provider === 'cpu' && bytesOf(weights) > MANY_BYTES ? 'basic' : 'all',
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
       // An arena grows in powers of two and keeps what it has: up to twice the memory of a training step, for no time.
@@ -72,7 +73,7 @@ export async function createSession(
 /** Our graphs store pictures channels first; the provider would by default move the channels around every convolution. */
 const CHANNELS_FIRST = { name: 'webgpu', preferredLayout: 'NCHW' } as const;
 
-/** Weights from which memory counts more than a tenth of the time of their products. */
+/** Weights from which memory counts more than a tenth of the time. */
 const MANY_BYTES = 2 ** 28;
 
 /** A weight that the forward and the backward pass both multiply with would be packed twice, beside the file. */
@@ -81,7 +82,11 @@ function bytesUsedTwice(nodes: readonly Node[], weights: readonly WeightUse[]): 
   for (const { inputs } of nodes) {
     for (const input of inputs) if (input) uses.set(input.name, (uses.get(input.name) ?? 0) + 1);
   }
-  return weights.reduce((sum, { value, ref }) => sum + ((uses.get(value.name) ?? 0) > 1 ? ref.length : 0), 0);
+  return bytesOf(weights.filter(({ value }) => (uses.get(value.name) ?? 0) > 1));
+}
+
+function bytesOf(weights: readonly WeightUse[]): number {
+  return weights.reduce((sum, { ref }) => sum + ref.length, 0);
 }
 
 function sessionEntries(options: InferenceSession.SessionOptions | undefined): object {
