@@ -10,6 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from export import PACKAGE, write_json
+from sampling import GUIDANCE, STEPS
 
 OUT = PACKAGE.parents[1] / "tests" / "golden" / "tiny-model"
 SAMPLERS = {"pndm": None, "dpmsolver++": DPMSolverMultistepScheduler}  # the folder's own, and the one the card draws with
@@ -17,7 +18,6 @@ CASES = (
     {"prompt": "a photo of a big green spotted horned monster on a pink background", "seed": 3},
     {"prompt": "a game boy picture of two monsters", "seed": 4},
 )
-STEPS, GUIDANCE = 20, 5.0
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from vocabulary import encode
 from world import GRID, SCALE
 
 STEPS = 20
-GUIDANCE = 5.0
+GUIDANCE = 3.0
 BATCH = 32
 
 

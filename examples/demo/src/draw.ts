@@ -7,8 +7,9 @@ export function setUpDrawing(model: Promise<LoadedModel>, words: Words): void {
   const sampler = element('sampler', HTMLSelectElement);
   sampler.replaceChildren(...SAMPLERS.map((name) => make('option', { value: name, textContent: name })));
   model
-    .then(({ sampler: own }) => {
+    .then(({ sampler: own, hints }) => {
       sampler.value = own;
+      input('guidance').value = String(hints.guidanceScale ?? 7.5);
     })
     .catch(() => {}); // told in the footer
   const [start, stop] = [element('draw-start', HTMLButtonElement), element('draw-stop', HTMLButtonElement)];

@@ -146,7 +146,7 @@ export function setUpLearning(
 
 function previewOf(property: string, steps: number) {
   const prompt = property === 'style' ? 'a {} of a monster' : 'a photo of {}';
-  return { everySteps: Math.max(10, Math.round(steps / PREVIEWS)), prompt, steps: 12, guidanceScale: 5, seed: 3 };
+  return { everySteps: Math.max(10, Math.round(steps / PREVIEWS)), prompt, steps: 12, seed: 3 };
 }
 
 /** The panel with numbers, curve and previews. */

@@ -202,7 +202,7 @@ function learnOnce(
         losses[report.step - 1] = report.loss;
         tell({ kind: 'step', report });
         if (!preview || report.step % preview.everySteps !== 0 || signal.aborted) return;
-        const { prompt = 'a photo of {}', seed = 0, steps = 12, guidanceScale = 5 } = preview;
+        const { prompt = 'a photo of {}', seed = 0, steps = 12, guidanceScale } = preview;
         const learned = concept();
         const text = prompt.replaceAll('{}', learned.token);
         const drawn = await generate(model, { prompt: text, concepts: [learned], seed, steps, guidanceScale });

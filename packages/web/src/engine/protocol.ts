@@ -54,7 +54,7 @@ export interface PreviewOptions {
   readonly seed?: number;
   /** Steps of the sampler. @defaultValue 12 */
   readonly steps?: number;
-  /** @defaultValue 5 */
+  /** @defaultValue what the model advises, or 7.5 */
   readonly guidanceScale?: number;
 }
 
