@@ -116,7 +116,7 @@ test('it draws with the word', async () => {
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#gallery a')]);
   const path = join(folder, 'drawn.png');
   await download.saveAs(path);
-  expect(readFileSync(path).toString('latin1')).toContain('CFG scale: 5');
+  expect(readFileSync(path).toString('latin1')).toContain('CFG scale: 3');
 }, 600_000);
 
 test('a word with markup in its name stays text', async () => {
