@@ -94,7 +94,7 @@ const concept = await invert({ model, images: ['a.png', 'b.png'], token: '<blob>
 await concept.save('blob.safetensors');
 const [picture] = await generate({ model, concepts: [concept], prompt: 'a photo of <blob> on the beach', seed: 1 });
 await picture?.save('blob-beach.png');
-// @ts-expect-error a token is a word, not a number
+// @ts-expect-error the types must refuse this: a token is a word, not a number
 await invert({ model, images: ['a.png'], token: 5, initializer: 'monster' });
 `;
     expect(compile('example.ts', source, 'nodenext', 'nodenext')).toBe('');

@@ -1,4 +1,11 @@
-import { createEagerRuntime, nearest, type Runtime, TextualInversionError, tf } from '@textual-inversion/core';
+import {
+  type BackendCandidate,
+  type ChosenBackend,
+  chooseBackend,
+  createEagerRuntime,
+  type Runtime,
+  tf,
+} from '@textual-inversion/core';
 import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
 import { type BufferPool, emptyPool, limitPool } from './buffer-pool.js';
@@ -11,19 +18,8 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
-/** An engine, and why it was taken. */
-export interface ChosenBackend {
-  readonly name: string;
-  readonly reason: string;
-  readonly runtime: Runtime;
-}
-
-interface Backend {
-  readonly name: string;
-  readonly what: string;
+interface Backend extends Omit<BackendCandidate, 'create'> {
   readonly create: (options: EngineOptions) => Promise<Runtime>;
-  /** Why `auto` should pass it by on this machine, though it may work. */
-  readonly objection?: () => Promise<string | undefined>;
 }
 
 /** Weights beside which a whole training step would not fit a tab. */
@@ -95,45 +91,15 @@ export async function createBackend(
   options: EngineOptions,
   without: readonly string[] = [],
 ): Promise<ChosenBackend> {
-  if (name !== 'auto') {
-    const backend = BACKENDS.find((candidate) => candidate.name === name);
-    if (!backend) {
-      const guess = nearest(name, BACKEND_NAMES);
-      throw new TextualInversionError('BACKEND_UNKNOWN', {
-        where: 'backend',
-        expected: `auto, ${BACKEND_NAMES.join(', ')}`,
-        found: JSON.stringify(name),
-        fix: guess && `Did you mean "${guess}"?`,
-      });
-    }
-    try {
-      return { name, reason: `asked for: ${describe(backend, options)}`, runtime: await backend.create(options) };
-    } catch (cause) {
-      throw new TextualInversionError('BACKEND_UNAVAILABLE', {
-        where: `backend ${name}`,
-        expected: backend.what,
-        found: messageOf(cause),
-        cause,
-      });
-    }
-  }
-  const refused: string[] = [];
-  for (const backend of BACKENDS.filter((candidate) => !without.includes(candidate.name))) {
-    try {
-      const objection = await backend.objection?.();
-      if (objection !== undefined) throw new Error(objection);
-      const runtime = await backend.create(options);
-      const because = refused.length > 0 ? `; before it: ${refused.join('; ')}` : '';
-      return { name: backend.name, reason: `${describe(backend, options)}${because}`, runtime };
-    } catch (error) {
-      refused.push(`${backend.name} (${messageOf(error)})`);
-    }
-  }
-  throw new TextualInversionError('BACKEND_UNAVAILABLE', {
-    where: 'backend',
-    expected: 'one that works in this browser',
-    found: refused.join('; '),
-  });
+  const candidates = BACKENDS.filter((backend) => name !== 'auto' || !without.includes(backend.name));
+  return chooseBackend(
+    name,
+    candidates.map((backend) => ({
+      ...backend,
+      what: describe(backend, options),
+      create: () => backend.create(options),
+    })),
+  );
 }
 
 /** Points ONNX Runtime at files of our own origin. */
@@ -184,9 +150,4 @@ interface AdapterInfo {
   readonly device?: string;
   readonly description?: string;
   readonly isFallbackAdapter?: boolean;
-}
-
-function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.split('\n')[0] ?? message;
 }

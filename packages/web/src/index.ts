@@ -1,5 +1,5 @@
 export * from '@textual-inversion/core';
-export { BACKEND_NAMES, type ChosenBackend, createBackend, type EngineOptions } from './backends.js';
+export { BACKEND_NAMES, createBackend, type EngineOptions } from './backends.js';
 export {
   type GeneratedPicture,
   type GenerateOptions,

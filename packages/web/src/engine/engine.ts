@@ -1,5 +1,6 @@
 import {
   type ByteSource,
+  type ChosenBackend,
   type Concept,
   type DiffusionModel,
   type FileTree,
@@ -11,7 +12,7 @@ import {
   parametersText,
   TextualInversionError,
 } from '@textual-inversion/core';
-import { type ChosenBackend, createBackend } from '../backends.js';
+import { createBackend } from '../backends.js';
 import { exclusively } from '../files/private-files.js';
 import { address, listRemote, remoteTree } from '../files/remote.js';
 import { bytesSource, directoryTree, filesTree } from '../files/sources.js';
