@@ -174,10 +174,10 @@ function machine() {
 }
 
 function print({ ours, reference, ratio, ratioOfProcessorSeconds, limit }) {
-  const row = (name, { median, minimum, maximum, processorMedian, peakBytes, firstSeconds }) =>
+  const row = (name, { median, minimum, maximum, processorMedian, peakBytes, firstSeconds, secondsSinceStart }) =>
     console.log(
       `${name.padEnd(10)} ${median.toFixed(3)} s (${minimum.toFixed(3)} to ${maximum.toFixed(3)}; processor ${processorMedian.toFixed(2)} s), ` +
-        `first ${firstSeconds.toFixed(2)} s, peak ${(peakBytes / 2 ** 30).toFixed(2)} GiB`,
+        `first ${firstSeconds.toFixed(2)} s (${secondsSinceStart.toFixed(2)} s from the start of the process), peak ${(peakBytes / 2 ** 30).toFixed(2)} GiB`,
     );
   console.log(`${task}, ${rounds} rounds`);
   row('ours', ours);

@@ -25,8 +25,8 @@ def say(**message):
     print(json.dumps(message), flush=True)
 
 
-def part(kind, name):
-    return kind.from_pretrained(FOLDER, subfolder=name, torch_dtype=DTYPE).requires_grad_(False)
+def part(kind, name, dtype=DTYPE):
+    return kind.from_pretrained(FOLDER, subfolder=name, torch_dtype=dtype).requires_grad_(False)
 
 
 def tokens_of():
@@ -65,10 +65,10 @@ def unet_task(batch):
 
 def step_task(batch):
     """One step of examples/textual_inversion/textual_inversion.py: encode, noise, predict, back, AdamW, restore the other rows."""
-    unet, vae, text = part(UNet2DConditionModel, "unet"), part(AutoencoderKL, "vae"), part(CLIPTextModel, "text_encoder")
+    unet, vae = part(UNet2DConditionModel, "unet"), part(AutoencoderKL, "vae")
+    text = part(CLIPTextModel, "text_encoder", torch.float32)  # what is trained stays in full precision
     scheduler = DDPMScheduler.from_pretrained(FOLDER, subfolder="scheduler")
     embeddings = text.get_input_embeddings()
-    embeddings.weight.data = embeddings.weight.data.float()
     embeddings.weight.requires_grad_(True)
     optimizer = torch.optim.AdamW(embeddings.parameters(), lr=5e-4)
     original = embeddings.weight.data.clone()

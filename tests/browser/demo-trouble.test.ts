@@ -154,6 +154,7 @@ test('a graphics device that is lost: training goes on, and the page says how', 
     await says(tab, 'notice', /goes on .* with onnx-wasm/);
     await says(tab, 'learn-status', /is learned/);
     expect(await tab.textContent('#step')).toBe('3 of 3');
+    expect(await tab.textContent('#engine')).toContain('onnx-wasm');
   } finally {
     await withGpu.close();
   }

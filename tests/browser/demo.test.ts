@@ -14,6 +14,7 @@ import { longestTask } from './support/tasks.js';
 /** Few steps of one picture: what has to be shown is that everything works together, not that a word is learned. */
 const STEPS = 20;
 const PICTURES = [1, 2, 3, 4].map((n) => join(root, 'examples/concepts/foxi', `${n}.png`));
+const HINTS = JSON.parse(readFileSync(join(root, 'packages/tiny-model/textual_inversion.json'), 'utf8'));
 const SETTINGS = {
   token: '<foxi>',
   initializer: 'monster',
@@ -116,7 +117,7 @@ test('it draws with the word', async () => {
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#gallery a')]);
   const path = join(folder, 'drawn.png');
   await download.saveAs(path);
-  expect(readFileSync(path).toString('latin1')).toContain('CFG scale: 3');
+  expect(readFileSync(path).toString('latin1')).toContain(`CFG scale: ${HINTS.guidanceScale},`);
 }, 600_000);
 
 test('a word with markup in its name stays text', async () => {

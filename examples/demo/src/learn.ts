@@ -8,7 +8,7 @@ import {
   type SavableConcept,
 } from '@textual-inversion/web';
 import { drawCurve, smoothed } from './curve.js';
-import { canvasOf, duration, element, input, make, notice, swap, wordsFor } from './page.js';
+import { canvasOf, duration, element, input, make, notice, swap, tellEngine, wordsFor } from './page.js';
 import type { PictureSet, Pictures } from './pictures.js';
 
 /** The one run that this page keeps. */
@@ -60,8 +60,10 @@ export function setUpLearning(
           if (report.step === 1 || losses.length === 0) say('Learning…');
           view.hooks.onStep?.(report);
         },
-        onRecovered: ({ step, backend }) =>
-          notice(`The graphics device was lost. Training goes on from step ${step} with ${backend.name}.`),
+        onRecovered: ({ step, backend }) => {
+          notice(`The graphics device was lost. Training goes on from step ${step} with ${backend.name}.`);
+          tellEngine(backend);
+        },
         onWarning: (message) => notice(message),
       });
       await onLearned(concept);

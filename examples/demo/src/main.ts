@@ -2,7 +2,7 @@ import { loadModel } from '@textual-inversion/web';
 import { insertWord, setUpDrawing } from './draw.js';
 import { setUpLearning } from './learn.js';
 import { setUpOffline } from './offline.js';
-import { element, report, wordsFor } from './page.js';
+import { element, report, tellEngine, wordsFor } from './page.js';
 import { type PictureSet, setUpPictures } from './pictures.js';
 import { setUpWords } from './words.js';
 
@@ -17,9 +17,7 @@ const model = loadModel('tiny', {
   },
 });
 model
-  .then(({ backend: { name, reason } }) => {
-    engine.textContent = `Engine: ${name}. ${reason}.`;
-  })
+  .then(({ backend }) => tellEngine(backend))
   .catch((error: unknown) => {
     engine.textContent = 'The engine did not start.';
     report(error);

@@ -46,6 +46,11 @@ export function notice(message: string | undefined, bad = false): void {
   box.hidden = message === undefined;
 }
 
+/** The page's last line: which engine works, and why this one. */
+export function tellEngine({ name, reason }: { name: string; reason: string }): void {
+  element('engine').textContent = `Engine: ${name}. ${reason}.`;
+}
+
 /** What to tell of a failure; nothing where the user asked for it. */
 export function wordsFor(error: unknown): string | undefined {
   if (error instanceof TextualInversionError) return error.code === 'ABORTED' ? undefined : error.message;
