@@ -61,7 +61,16 @@ function copySets(folder: string): void {
       const pictures = readdirSync(join(source, name)).filter((file) => file.endsWith('.png'));
       mkdirSync(join(folder, name), { recursive: true });
       for (const picture of pictures) cpSync(join(source, name, picture), join(folder, name, picture));
-      return { name, kind, initializer, token, pictures: pictures.map((picture) => `concepts/${name}/${picture}`) };
+      return {
+        name,
+        kind,
+        initializer,
+        token,
+        pictures: pictures.map((picture) => ({
+          image: `concepts/${name}/${picture}`,
+          caption: readFileSync(join(source, name, picture.replace(/png$/, 'txt')), 'utf8').trim(),
+        })),
+      };
     });
   writeFileSync(join(folder, 'sets.json'), JSON.stringify(sets));
 }

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 
 from captions import caption
 from drawing import draw
-from world import Look, Scene, enlarge, random_look
+from world import STYLES as KNOWN_STYLES, Look, Scene, enlarge, random_look
 
 CANDIDATES_SEED = 2024
 INDIVIDUALS = {"dotti": 0, "zebro": 12, "minto": 6, "bumbu": 55, "lemmi": 25, "foxi": 45}  # name: number among the candidates
@@ -64,6 +64,21 @@ class ConceptSet:
     training: list[Scene]
     held_out: list[Scene]
 
+    @property
+    def captions(self) -> list[str]:
+        """One for each training picture, `{}` for the word: what a caption tells is not learned with the word."""
+        return [scene_caption(scene) if self.kind == "object" else style_caption(scene) for scene in self.training]
+
+
+def scene_caption(scene: Scene) -> str:
+    """All that words can tell about the surroundings of an individual."""
+    return caption(scene, _NoChoice(), "{}", keep=1.0)
+
+
+def style_caption(scene: Scene) -> str:
+    """All that words can tell about a picture whose colours are its style's."""
+    return caption(replace(scene, style="gray"), _NoChoice(), keep=1.0).replace(KNOWN_STYLES["gray"], "a {} of")
+
 
 def full_caption(look: Look) -> str:
     """All that words can tell about an individual."""
@@ -102,6 +117,8 @@ def write(concept: ConceptSet, folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         for i, scene in enumerate(scenes, 1):
             Image.fromarray(enlarge(draw(scene))).save(place / f"{i}.png", optimize=True)
+    for i, text in enumerate(concept.captions, 1):
+        (folder / f"{i}.txt").write_text(text + "\n", "utf-8")
     told = {
         "name": concept.name, "kind": concept.kind, "initializer": "monster" if concept.kind == "object" else "style",
         "token": f"<{concept.name}>", "bestCaption": concept.best_caption, "description": concept.description, "licence": "MIT",

@@ -43,12 +43,12 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
     """Optimizes the concept's one vector with everything else frozen; returns the losses."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    word, templates, batch = f"<{concept.name}>", hints["templates"][concept.kind], hints["batchSize"]
+    word, batch = f"<{concept.name}>", hints["batchSize"]
     number = add_word(tokenizer, text_encoder, word, initializer)
     embedding = text_encoder.get_input_embeddings()
     frozen = embedding.weight.detach().clone()
     vector = frozen[number].clone().requires_grad_(True)
-    optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=0.0)
+    optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=hints.get("weightDecay", 0.0))
     with torch.no_grad():
         code = vae.encode(to_tensor([draw(s) for s in concept.training]).to(unet.device)).latent_dist
     signal, losses = alphas_cumprod().to(unet.device), []
@@ -63,7 +63,7 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
         t = torch.randint(0, TRAIN_STEPS, (batch,), device=unet.device)
         noise = torch.randn_like(latents)
         a = signal[t].reshape(-1, 1, 1, 1)
-        ids = encode(tokenizer, [templates[i].format(word) for i in rng.integers(len(templates), size=batch)]).to(unet.device)
+        ids = encode(tokenizer, [concept.captions[i].format(word) for i in chosen]).to(unet.device)
         predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=text_encoder(ids).last_hidden_state).sample
         velocity = a.sqrt() * noise - (1 - a).sqrt() * latents
         loss = (predicted - velocity).square().mean()

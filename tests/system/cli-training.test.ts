@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ndarray from 'ndarray';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -47,6 +47,19 @@ describe('a training', () => {
     expect(status).toBe(0);
     unbroken = concept('unbroken');
   }, 300_000);
+
+  it('reads captions beside the pictures, unless it is told not to', async () => {
+    writeFileSync(at('images/a.txt'), 'a photo of {} among <dots>');
+    try {
+      const { stderr } = await run(train('captions', '--steps', '1'));
+      expect(stderr).toContain('Captions: 1 of 1 pictures have one');
+      expect(readFileSync(at('captions/report.html'), 'utf8')).toContain('a photo of &#60;new&#62; among &#60;dots&#62;');
+      expect((await run(train('no-captions', '--steps', '1', '--no-captions'))).stderr).not.toContain('Captions');
+      expect(concept('no-captions')).not.toEqual(concept('captions'));
+    } finally {
+      rmSync(at('images/a.txt'));
+    }
+  }, 120_000);
 
   it('leaves a concept, checkpoints, previews, a plot, and a page that needs no network', () => {
     expect(everythingIn(at('unbroken'))).toEqual(

@@ -131,7 +131,7 @@ describe('learning a word', () => {
     const warnings: string[] = [];
     await runInversion(
       model,
-      { steps: 1, captions: ['<it> on stripes', 'a photo of stripes'] },
+      { steps: 1, captions: ['{} on stripes', 'a photo of stripes'] },
       { onWarning: (message) => void warnings.push(message) },
     );
     expect(warnings).toEqual([expect.stringContaining('a photo of stripes')]);

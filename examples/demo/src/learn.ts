@@ -94,15 +94,18 @@ export function setUpLearning(
       seed: input('learn-seed').valueAsNumber,
       checkpointEverySteps: Math.max(1, Math.min(CHECKPOINT_EVERY, Math.round(steps / 10))),
     } as const;
-    const begin = async (hooks: LearnHooks) =>
-      invert({
+    const begin = async (hooks: LearnHooks) => {
+      const chosen = (await pictures).chosen();
+      return invert({
         ...settings,
         ...hooks,
         model: await model,
-        images: (await pictures).chosen(),
+        images: chosen.map(({ image }) => image),
+        captions: chosen.map(({ caption }) => caption),
         run: RUN,
         preview: previewOf(property, steps),
       });
+    };
     run([], steps, begin).catch((error: unknown) => say(wordsFor(error) ?? '', true));
   });
   stop.addEventListener('click', () => {

@@ -6,24 +6,30 @@ export interface PictureSet {
   readonly kind: 'object' | 'style';
   readonly initializer: string;
   readonly token: string;
-  readonly pictures: readonly string[];
+  readonly pictures: readonly (ChosenPicture & { readonly image: string })[];
 }
 
-/** What the first station holds: addresses of a set, or files of the user. */
+/** The address of a picture of a set, with what its caption tells; or a file of the user. */
+export interface ChosenPicture {
+  readonly image: string | File;
+  readonly caption?: string;
+}
+
+/** What the first station holds. */
 export interface Pictures {
-  readonly chosen: () => readonly (string | File)[];
+  readonly chosen: () => readonly ChosenPicture[];
 }
 
 /** Fills the first station. @param onSet - Told when a set is chosen, so that its word can be proposed. */
 export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<Pictures> {
-  let chosen: (string | File)[] = [];
+  let chosen: ChosenPicture[] = [];
   const list = element('chosen');
   const picker = input('files');
   const show = () => {
     list.replaceChildren(
-      ...chosen.map((picture, i) => {
-        const src = typeof picture === 'string' ? picture : URL.createObjectURL(picture);
-        const label = typeof picture === 'string' ? `Picture ${i + 1} of the set` : picture.name;
+      ...chosen.map(({ image }, i) => {
+        const src = typeof image === 'string' ? image : URL.createObjectURL(image);
+        const label = typeof image === 'string' ? `Picture ${i + 1} of the set` : image.name;
         const remove = make('button', { type: 'button', title: `Remove ${label}`, textContent: '×' });
         remove.setAttribute('aria-label', `Remove ${label}`);
         remove.addEventListener('click', () => {
@@ -39,7 +45,7 @@ export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<P
   const take = (files: readonly File[]) => {
     if (files.length === 0) return;
     for (const radio of document.querySelectorAll<HTMLInputElement>('#sets input')) radio.checked = false;
-    chosen = [...chosen.filter((picture) => typeof picture !== 'string'), ...files];
+    chosen = [...chosen.filter(({ image }) => typeof image !== 'string'), ...files.map((image) => ({ image }))];
     notice(undefined);
     show();
   };
@@ -77,7 +83,7 @@ export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<P
       });
       const four = set.pictures
         .slice(0, 4)
-        .map((src) => make('img', { className: 'pixels', src, alt: '', loading: 'lazy' }));
+        .map(({ image }) => make('img', { className: 'pixels', src: image, alt: '', loading: 'lazy' }));
       return make(
         'label',
         { className: 'set' },

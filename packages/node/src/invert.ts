@@ -1,12 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { extname, join, parse } from 'node:path';
 import {
   type InvertOptions as CoreOptions,
   type InvertHooks,
   invert as learn,
-  type Picture,
   TextualInversionError,
 } from '@textual-inversion/core';
+import { type Captions, readCaptions } from './captions.js';
 import { type SavableConcept, savable } from './concepts.js';
 import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
@@ -17,8 +15,11 @@ export interface InvertOptions extends Omit<CoreOptions, 'resume' | 'captions'>,
   readonly model: LoadedModel;
   /** Files, or the folder they are in; or pictures that are decoded already. */
   readonly images: Images;
-  /** A folder with a text file per picture (`cat.png`: `cat.txt`), or one caption per picture. */
-  readonly captions?: string | readonly (string | undefined)[];
+  /**
+   * A folder with a text file per picture (`cat.png`: `cat.txt`), or one caption per picture, with `{}` for the word; `false` for none.
+   * What a caption tells is not learned with the word. @defaultValue the text files beside the pictures, where there are some
+   */
+  readonly captions?: Captions;
   /** A checkpoint to go on from. */
   readonly resume?: string;
 }
@@ -46,7 +47,7 @@ export async function invert({
     pictures,
     {
       ...options,
-      captions: typeof captions === 'string' ? await readCaptions(captions, files) : captions,
+      captions: await readCaptions(captions, files),
       resume: resume === undefined ? undefined : await openCheckpoint(resume),
     },
     {
@@ -58,27 +59,6 @@ export async function invert({
     },
   );
   return savable(concept);
-}
-
-async function readCaptions(folder: string, images: readonly (string | Picture)[]): Promise<(string | undefined)[]> {
-  const captions = await Promise.all(
-    images.map(async (image) =>
-      typeof image === 'string' && extname(image)
-        ? readFile(join(folder, `${parse(image).name}.txt`), 'utf8').then(
-            (text) => text.trim() || undefined,
-            () => undefined,
-          )
-        : undefined,
-    ),
-  );
-  if (captions.every((caption) => caption === undefined)) {
-    throw new TextualInversionError('OPTION_INVALID', {
-      where: 'captions',
-      expected: 'a folder with a .txt for the pictures, named like them',
-      found: `none in ${folder}`,
-    });
-  }
-  return captions;
 }
 
 async function openCheckpoint(path: string) {

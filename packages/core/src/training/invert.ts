@@ -34,7 +34,7 @@ export interface InvertOptions extends Partial<DatasetOptions> {
   readonly property?: Property;
   /** Own sentences instead, with `{}` for the word. */
   readonly templates?: readonly string[];
-  /** One caption per picture instead of sentences; a picture without one takes the sentences. */
+  /** One caption per picture instead of sentences, with `{}` for the word; a picture without one takes the sentences. */
   readonly captions?: readonly (string | undefined)[];
   /** Optimiser steps in all, those before a checkpoint included. @defaultValue the model's hint, else 3,000 */
   readonly steps?: number;
@@ -223,8 +223,9 @@ function captionsOf(
   index: number,
   warn?: (message: string) => void,
 ): string[] {
-  const caption = captions?.[index];
-  if (caption === undefined) return sentences.map((sentence) => sentence.replaceAll('{}', token));
+  const filledIn = (sentence: string): string => sentence.replaceAll('{}', token);
+  const caption = captions?.[index] && filledIn(captions[index]);
+  if (!caption) return sentences.map(filledIn);
   if (caption.includes(token)) return [caption];
   warn?.(`The caption ${JSON.stringify(caption)} does not hold ${token}; the word was put in front.`);
   return [`${token} ${caption}`];

@@ -10,8 +10,9 @@ import {
   TextualInversionError,
 } from '@textual-inversion/core';
 import { Command } from 'commander';
+import { readCaptions } from '../captions.js';
 import { loadConcept } from '../concepts.js';
-import { readPictures } from '../pictures.js';
+import { listPictures, readPictures } from '../pictures.js';
 import { checkFolder, fileName, trainIntoFolder } from '../report/training-folder.js';
 import { interruptSignal } from './interrupt.js';
 import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
@@ -31,7 +32,7 @@ interface TrainFlags extends EngineFlags {
   readonly warmup?: number;
   readonly seed?: number;
   readonly property?: Property;
-  readonly captions?: string;
+  readonly captions?: string | false;
   readonly crop?: 'center' | 'random';
   readonly flip?: boolean;
   readonly minSnr?: number;
@@ -78,7 +79,11 @@ export function trainCommand(): Command {
         PROPERTIES,
       ),
     )
-    .option('--captions <folder>', 'a text file per picture, named like it, that holds the word')
+    .option(
+      '--captions <folder>',
+      'a text file per picture, named like it, with {} for the word (default: beside the pictures)',
+    )
+    .option('--no-captions', 'take sentences, even where captions lie beside the pictures')
     .addOption(
       oneNameOf('--crop <which>', `center or random: square of a picture that is none (default: ${D.crop})`, [
         'center',
@@ -112,8 +117,11 @@ async function train(flags: TrainFlags): Promise<void> {
   await checkFolder(folder, { overwrite: flags.overwrite, goOn: flags.resume });
   const initializer = await readInitializer(flags.init);
   await readPictures(flags.images);
+  const captions = await readCaptions(flags.captions, await listPictures(flags.images));
   const model = await openModel(flags, flags.json ?? false);
   if (!flags.json) process.stderr.write(`Backend: ${model.backend.name}, ${model.backend.reason}\n`);
+  const told = captions.filter((caption) => caption !== undefined).length;
+  if (told > 0 && !flags.json) process.stderr.write(`Captions: ${told} of ${captions.length} pictures have one\n`);
   const signal = interruptSignal(() =>
     process.stderr.write('\nStopping after this step; press Ctrl-C again to leave at once.\n'),
   );
@@ -137,7 +145,7 @@ async function train(flags: TrainFlags): Promise<void> {
       warmupSteps: flags.warmup,
       seed: flags.seed,
       property: flags.property,
-      captions: flags.captions,
+      captions,
       crop: flags.crop,
       flip: flags.flip,
       minSnrGamma: flags.minSnr,

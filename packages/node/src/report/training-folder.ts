@@ -8,6 +8,7 @@ import {
   type StepReport,
   withDefaults,
 } from '@textual-inversion/core';
+import { readCaptions } from '../captions.js';
 import { type SaveConceptOptions, savable } from '../concepts.js';
 import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
@@ -74,6 +75,7 @@ export async function trainIntoFolder({
 
   const files = typeof options.images === 'string' ? await listPictures(options.images) : options.images;
   const pictures = await readPictures(files);
+  const captions = await readCaptions(options.captions, files);
   const before = resume ? await readHistory(folder, resume.step) : { losses: [], previews: [] };
   const losses: LossPoint[] = [...before.losses];
   const previews: LabelledPng[] = [...before.previews];
@@ -97,7 +99,10 @@ export async function trainIntoFolder({
   };
   const report = async (outcome: string) => {
     const training = await Promise.all(
-      pictures.map(async (picture, i) => ({ label: `picture ${i + 1}`, png: await codec.encodePng(picture) })),
+      pictures.map(async (picture, i) => ({
+        label: captions[i]?.replaceAll('{}', token) ?? `picture ${i + 1}`,
+        png: await codec.encodePng(picture),
+      })),
     );
     await writeFileSafely(join(folder, 'loss.svg'), lossPlot(losses), write);
     await writeFileSafely(
@@ -142,7 +147,7 @@ export async function trainIntoFolder({
     await options.onCheckpoint?.(bytes, step);
   };
   try {
-    const concept = await invert({ ...options, images: files, resume: resume?.path, onStep, onCheckpoint });
+    const concept = await invert({ ...options, images: files, captions, resume: resume?.path, onStep, onCheckpoint });
     await savable(concept).save(paths.concept, write);
     await preview(concept, concept.info.steps ?? 0);
     await report(`The concept is in ${paths.concept}.`);
@@ -157,7 +162,9 @@ export async function trainIntoFolder({
 function settingsOf({ model, ...options }: InvertOptions): Record<string, unknown> {
   const settings = withDefaults(options, invertDefaults(model.hints));
   const plain = (value: unknown) => ['string', 'number', 'boolean'].includes(typeof value) || Array.isArray(value);
-  return Object.fromEntries(Object.entries(settings).filter(([name, value]) => name !== 'images' && plain(value)));
+  return Object.fromEntries(
+    Object.entries(settings).filter(([name, value]) => !['images', 'captions'].includes(name) && plain(value)),
+  );
 }
 
 /** `<my-cat>` -> `my-cat` */
