@@ -1,1 +1,1 @@
-export declare function findChromium(): string | undefined;
+export declare function findBrowser(name: 'chromium' | 'firefox'): string | undefined;

@@ -23,7 +23,7 @@ install();
 build();
 if (asked.length === 0) run('Checking format, lint, types and import arrows', 'npm', ['run', '--silent', 'check']);
 if (projects.includes('browser')) {
-  run('Looking for a Chromium', process.execPath, ['scripts/browser-setup.mjs']);
+  run('Looking for the browsers', process.execPath, ['scripts/browser-setup.mjs']);
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'ti-test-'));

@@ -5,8 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { build as esbuild } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import webpack from 'webpack';
+import { startBrowser } from './support/browsers.js';
 import { builtDemo, root } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { serve } from './support/serve.js';
 
 /** KiB of JavaScript as it comes over the wire; raise them with a reason. */

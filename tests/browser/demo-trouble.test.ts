@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { golden } from '../support/golden.js';
+import { startBrowser } from './support/browsers.js';
 import { builtDemo, ISOLATED } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { fillQuickly, says } from './support/demo.js';
 import { type Served, serve, type Trick } from './support/serve.js';
 

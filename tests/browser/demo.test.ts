@@ -5,9 +5,9 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { invert, loadConcept, loadModel } from '../../packages/node/src/index.js';
 import { expectClose } from '../support/golden.js';
+import { startBrowser } from './support/browsers.js';
 import { builtDemo, ISOLATED, root } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
-import { says } from './support/demo.js';
+import { says, watch } from './support/demo.js';
 import { type Served, serve } from './support/serve.js';
 import { longestTask } from './support/tasks.js';
 
@@ -28,23 +28,15 @@ let served: Served;
 let browser: Browser;
 let context: BrowserContext;
 let page: Page;
-const strangers: string[] = [];
-const problems: string[] = [];
+let seen: ReturnType<typeof watch>;
 const folder = mkdtempSync(join(tmpdir(), 'ti-demo-'));
 
 beforeAll(async () => {
   served = await serve({ '': await builtDemo() }, ISOLATED);
   browser = await startBrowser();
   context = await browser.newContext({ acceptDownloads: true });
-  context.on('request', (request) => {
-    const url = new URL(request.url());
-    if (!['blob:', 'data:'].includes(url.protocol) && url.origin !== served.origin) strangers.push(request.url());
-  });
   page = await context.newPage();
-  page.on('pageerror', (error) => problems.push(error.message));
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(message.text());
-  });
+  seen = watch(page, served.origin);
 }, 180_000);
 afterAll(async () => {
   await browser.close();
@@ -161,6 +153,5 @@ test('it works without a network after the first visit', async () => {
 });
 
 test('nothing went to another origin, and nothing broke', () => {
-  expect(strangers).toEqual([]);
-  expect(problems).toEqual([]);
+  expect(seen).toEqual({ strangers: [], problems: [] });
 });

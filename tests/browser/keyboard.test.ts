@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startBrowser } from './support/browsers.js';
 import { builtDemo, ISOLATED } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { says } from './support/demo.js';
 import { type Served, serve } from './support/serve.js';
 

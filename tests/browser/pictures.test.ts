@@ -6,8 +6,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { flatten, Generator } from '../../packages/core/src/index.js';
 import { DATASET_DEFAULTS, prepareDataset } from '../../packages/core/src/training/dataset.js';
 import { codec } from '../../packages/node/src/index.js';
+import { startBrowser } from './support/browsers.js';
 import { builtPage, ISOLATED, root } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { type Served, serve } from './support/serve.js';
 
 /** Of 255, at every pixel and channel. */

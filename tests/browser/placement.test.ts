@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build } from 'vite';
 import { beforeAll, expect, test } from 'vitest';
-import { findChromium } from '../../scripts/browser-setup.mjs';
+import { findBrowser } from '../../scripts/browser-setup.mjs';
 import { root } from './support/built.js';
 
 const ADAPTER = 'vk_swiftshader_icd.json';
@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 test('on WebGPU in Node no node of a training step falls back to the CPU', () => {
   // A browser brings a Vulkan loader and a software adapter; Debian's is started by a script elsewhere.
-  const folders = [dirname(findChromium() ?? ''), '/usr/lib/chromium'];
+  const folders = [dirname(findBrowser('chromium') ?? ''), '/usr/lib/chromium'];
   const chromium = folders.find((folder) => existsSync(join(folder, ADAPTER)));
   if (!chromium) throw new Error(`no ${ADAPTER} beside Chromium: run \`node scripts/browser-setup.mjs\``);
   const said = execFileSync(process.execPath, [join(outDir, 'placement.mjs'), join(root, 'packages/tiny-model')], {

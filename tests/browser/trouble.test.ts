@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { GOLDEN, golden } from '../support/golden.js';
+import { startBrowser } from './support/browsers.js';
 import { builtPage, ISOLATED, root } from './support/built.js';
-import { startBrowser } from './support/chromium.js';
 import { filesOf } from './support/files.js';
 import { type Served, serve } from './support/serve.js';
 

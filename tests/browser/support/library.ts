@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 import type { Library } from '../page/main.js';
+import { startBrowser } from './browsers.js';
 import { builtPage, ISOLATED } from './built.js';
-import { startBrowser } from './chromium.js';
 import { serve } from './serve.js';
 
 declare global {
