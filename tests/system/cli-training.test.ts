@@ -53,7 +53,9 @@ describe('a training', () => {
     try {
       const { stderr } = await run(train('captions', '--steps', '1'));
       expect(stderr).toContain('Captions: 1 of 1 pictures have one');
-      expect(readFileSync(at('captions/report.html'), 'utf8')).toContain('a photo of &#60;new&#62; among &#60;dots&#62;');
+      expect(readFileSync(at('captions/report.html'), 'utf8')).toContain(
+        'a photo of &#60;new&#62; among &#60;dots&#62;',
+      );
       expect((await run(train('no-captions', '--steps', '1', '--no-captions'))).stderr).not.toContain('Captions');
       expect(concept('no-captions')).not.toEqual(concept('captions'));
     } finally {
