@@ -129,6 +129,7 @@ test('pictures that are none', async () => {
   await page.setInputFiles('#files', { name: 'evil.png', mimeType: 'image/png', buffer });
   await page.click('#start');
   expect(await says(page, 'learn-status', /evil\.png/)).toMatch(/expected a picture/);
+  expect(await page.isVisible('#training'), 'an empty curve').toBe(false);
   expect(await page.evaluate(() => 'broken' in globalThis)).toBe(false);
 });
 

@@ -33,7 +33,7 @@ afterAll(async () => {
 test('the page opens, cross-origin isolated, and takes the compiled engine with a thread per core', async () => {
   await page.goto(served.origin);
   const engine = await says(page, 'engine', /Engine: /);
-  expect(engine).toMatch(/^Engine: onnx-wasm\. .*WebAssembly, \d+ threads?; before it: onnx-webgpu \(.*no WebGPU\)/);
+  expect(engine).toMatch(/^Engine: onnx-wasm, .*WebAssembly, \d+ threads?; before it: onnx-webgpu \(.*no WebGPU\)/);
   expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
 });
 

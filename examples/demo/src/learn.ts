@@ -71,6 +71,8 @@ export function setUpLearning(
     } catch (error) {
       const words = wordsFor(error);
       say(words ?? `Stopped after step ${losses.length}.`, words !== undefined);
+      element('left').textContent = 'stopped';
+      element('training').hidden = losses.length === 0; // nothing to show
     } finally {
       controller = undefined;
       swap(stop, start);
@@ -118,15 +120,16 @@ export function setUpLearning(
     const box = element('kept');
     if (box.contains(document.activeElement)) start.focus();
     box.hidden = true;
+    start.classList.add('primary');
   };
   const showKept = async () => {
     const kept = (await listRuns()).find(({ name }) => name === RUN);
     const box = element('kept');
     box.hidden = !kept || kept.finished || controller !== undefined || kept.step >= kept.steps;
     if (!kept || box.hidden) return;
+    start.classList.remove('primary'); // going on is what most want now
     const { token, step, steps, property, losses } = kept;
-    element('kept-text').textContent =
-      `The training of ${token} stands at step ${step} of ${steps}. It can go on from there.`;
+    element('kept-text').textContent = `The training of ${token} stands at step ${step} of ${steps} and can go on.`;
     element('kept-resume').onclick = () => {
       const begin = async (hooks: LearnHooks) =>
         resume({ ...hooks, model: await model, run: RUN, preview: previewOf(property, steps) });

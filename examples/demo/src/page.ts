@@ -48,7 +48,7 @@ export function notice(message: string | undefined, bad = false): void {
 
 /** The page's last line: which engine works, and why this one. */
 export function tellEngine({ name, reason }: { name: string; reason: string }): void {
-  element('engine').textContent = `Engine: ${name}. ${reason}.`;
+  element('engine').textContent = `Engine: ${name}, ${reason}.`;
 }
 
 /** What to tell of a failure; nothing where the user asked for it. */

@@ -1,5 +1,5 @@
 import { CONCEPT_FORMATS, type Concept, loadConcept, type SavableConcept } from '@textual-inversion/web';
-import { element, input, make, offer, report } from './page.js';
+import { element, input, make, notice, offer, report } from './page.js';
 
 const KEPT = 'textual-inversion-words';
 
@@ -48,6 +48,7 @@ export async function setUpWords(insert: (token: string) => void): Promise<Words
   picker.addEventListener('change', () => {
     const [file] = picker.files ?? [];
     picker.value = '';
+    notice(undefined);
     if (file) loadConcept(file).then(add).catch(report);
   });
   show();
