@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -67,6 +67,14 @@ test('it draws with the word', async () => {
   await page.click('#draw-start');
   await says(page, 'draw-status', /1 picture drawn/);
   expect(await page.locator('#gallery canvas').count()).toBe(1);
+});
+
+test('a picture that is cut off is not learned from', async () => {
+  const buffer = readFileSync(join(root, 'examples/concepts/foxi/1.png'));
+  const cut = { name: 'cut.png', mimeType: 'image/png', buffer: buffer.subarray(0, buffer.length / 2) };
+  await page.setInputFiles('#files', cut);
+  await page.click('#start');
+  expect(await says(page, 'learn-status', /cut\.png/)).toContain('expected a whole picture');
 });
 
 test('nothing went to another origin, and nothing broke', () => {

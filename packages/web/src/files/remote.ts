@@ -40,14 +40,11 @@ export async function listRemote(folder: string, signal?: AbortSignal): Promise<
   const index = address(folder, 'model_index.json');
   const first = await headOf(index, signal);
   if (first.size === undefined) throw failed(index, 'the model_index.json of a model', first.found);
-  const found: Record<string, RemoteFile> = {};
-  await Promise.all(
-    KNOWN_FILES.map(async (path) => {
-      const { size } = await headOf(address(folder, path), signal);
-      if (size !== undefined) found[path] = { size };
-    }),
+  // In the order of the names, not of the answers: a list that is the same twice is a download that can go on.
+  const heads = await Promise.all(
+    KNOWN_FILES.map(async (path) => [path, await headOf(address(folder, path), signal)] as const),
   );
-  return found;
+  return Object.fromEntries(heads.flatMap(([path, { size }]) => (size === undefined ? [] : [[path, { size }]])));
 }
 
 /** A folder at an address as core sees it; nothing is kept. @throws DOWNLOAD_FAILED */

@@ -7,7 +7,7 @@ import {
   TextualInversionError,
 } from '@textual-inversion/core';
 import { encode } from 'fast-png';
-import { isAnimated, sizeOf } from './headers.js';
+import { isAnimated, isCut, sizeOf } from './headers.js';
 
 /** More pixels than any camera has; refused before anything is decoded where the header tells. */
 const MAX_PIXELS = 100_000_000;
@@ -19,6 +19,7 @@ export const codec: ImageCodec = {
   async decode(bytes, name) {
     if (bytes.length === 0) throw wrong('IMAGE_FORMAT', name, 'a picture', 'an empty file');
     if (isAnimated(bytes)) throw wrong('IMAGE_FORMAT', name, 'a still picture', 'one with several frames');
+    if (isCut(bytes)) throw wrong('IMAGE_CORRUPT', name, 'a whole picture', 'one that is cut off');
     const size = sizeOf(bytes);
     if (size) checkSize(name, size.width, size.height);
     const bitmap = await createImageBitmap(new Blob([new Uint8Array(bytes)]), {

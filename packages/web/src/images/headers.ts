@@ -20,6 +20,15 @@ export function isAnimated(bytes: Uint8Array): boolean {
   return startsWith(bytes, PNG) && text(bytes, 37, 41) === 'acTL';
 }
 
+/** Whether a PNG ends before its last chunk. Firefox would show what there is of it. */
+export function isCut(bytes: Uint8Array): boolean {
+  if (!startsWith(bytes, PNG)) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = PNG.length; at + 12 <= bytes.length; at += 12 + view.getUint32(at))
+    if (text(bytes, at + 4, at + 8) === 'IEND') return false;
+  return true;
+}
+
 /** Walks the segments to the frame header (SOF0 to SOF15 without the tables among them). */
 function sizeOfJpeg(view: DataView): { width: number; height: number } | undefined {
   let at = 2;
