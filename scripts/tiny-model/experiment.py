@@ -48,7 +48,7 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
     embedding = text_encoder.get_input_embeddings()
     frozen = embedding.weight.detach().clone()
     vector = frozen[number].clone().requires_grad_(True)
-    optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=hints.get("weightDecay", 0.0))
+    optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=0.0)
     with torch.no_grad():
         code = vae.encode(to_tensor([draw(s) for s in concept.training]).to(unet.device)).latent_dist
     signal, losses = alphas_cumprod().to(unet.device), []

@@ -7,7 +7,7 @@ import { invert, loadConcept, loadModel } from '../../packages/node/src/index.js
 import { expectClose } from '../support/golden.js';
 import { startBrowser } from './support/browsers.js';
 import { builtDemo, ISOLATED, root } from './support/built.js';
-import { says, watch } from './support/demo.js';
+import { fillIn, says, watch } from './support/demo.js';
 import { type Served, serve } from './support/serve.js';
 import { longestTask } from './support/tasks.js';
 
@@ -58,7 +58,7 @@ test('the page opens, cross-origin isolated, and its engine says why it was take
 test('a word is learned from dropped pictures, across a reload in the middle', async () => {
   await page.setInputFiles('#files', PICTURES);
   await page.click('summary');
-  for (const [id, value] of Object.entries({
+  await fillIn(page, {
     token: SETTINGS.token,
     initializer: SETTINGS.initializer,
     steps: STEPS,
@@ -66,8 +66,7 @@ test('a word is learned from dropped pictures, across a reload in the middle', a
     rate: SETTINGS.learningRate,
     vectors: SETTINGS.vectors,
     'learn-seed': SETTINGS.seed,
-  }))
-    await page.fill(`#${id}`, String(value));
+  });
   const longest = await longestTask(browser, page, async () => {
     await page.click('#start');
     await says(page, 'step', /^(?:[4-9]|1\d) of 20$/);

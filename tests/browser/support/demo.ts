@@ -24,11 +24,11 @@ export async function fillQuickly(page: Page, steps: number): Promise<void> {
   await fillIn(page, { steps, batch: 1 });
 }
 
-/** What a page should not do: ask another origin, throw, complain in the console. @returns lists that fill as it happens */
+/** What a page and its workers should not do: ask another origin, throw, complain in the console. @returns lists that fill as it happens */
 export function watch(page: Page, origin: string): { readonly strangers: string[]; readonly problems: string[] } {
   const strangers: string[] = [];
   const problems: string[] = [];
-  page.on('request', (request) => {
+  page.context().on('request', (request) => {
     const url = new URL(request.url());
     if (!['blob:', 'data:'].includes(url.protocol) && url.origin !== origin) strangers.push(request.url());
   });
