@@ -164,6 +164,29 @@ describe('kernels', () => {
       (a = tf.scalar(0), b = tf.scalar(0)) => tf.matMul(a, b, false, true),
     ],
     [
+      'batched matMul of what is turned around',
+      [
+        [2, 4, 3, 2],
+        [2, 5, 3, 4],
+      ],
+      (a = tf.scalar(0), b = tf.scalar(0)) => [
+        tf.matMul(tf.transpose(a, [0, 2, 1, 3]), tf.transpose(b, [0, 2, 1, 3]), true, true),
+        tf.matMul(tf.transpose(b, [0, 2, 1, 3]), tf.transpose(a, [0, 2, 1, 3])),
+        tf.matMul(tf.transpose(a, [0, 2, 3, 1]), tf.transpose(b, [0, 2, 3, 1])),
+      ],
+    ],
+    [
+      'matMul of rows',
+      [
+        [2, 3, 4],
+        [4, 5],
+      ],
+      (a = tf.scalar(0), b = tf.scalar(0)) => [
+        tf.reshape(tf.matMul(tf.reshape(tf.neg(a), [6, 4]), b as tf.Tensor2D), [2, 3, 5]),
+        tf.matMul(tf.reshape(tf.neg(b), [5, 4]), b as tf.Tensor2D),
+      ],
+    ],
+    [
       'pools',
       [[2, 4, 6, 3]],
       (x = tf.scalar(0)) => [tf.avgPool(x as tf.Tensor4D, 2, 2, 'valid'), tf.maxPool(x as tf.Tensor4D, 3, 2, 'same')],

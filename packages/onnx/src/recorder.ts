@@ -39,6 +39,7 @@ export const TO_CHANNELS_FIRST = [0, 3, 1, 2];
 export class Recorder {
   readonly graph = new Graph();
   readonly #recipes = new Map<string, () => View>();
+  readonly #unshaped = new Map<string, Value>();
 
   constructor(readonly target: Target) {}
 
@@ -93,9 +94,18 @@ export class Recorder {
     }
   }
 
+  /** `value` seen in `shape`; what was reshaped before is reshaped once, or not at all. */
   inShape(value: Value, shape: readonly number[]): Value {
-    if (value.shape.join() === shape.join()) return value;
-    return this.graph.node('Reshape', [value, this.graph.indices(shape)], { shape, type: value.type });
+    const whole = this.unshaped(value);
+    if (whole.shape.join() === shape.join()) return whole;
+    const shaped = this.graph.node('Reshape', [whole, this.graph.indices(shape)], { shape, type: whole.type });
+    this.#unshaped.set(shaped.name, whole);
+    return shaped;
+  }
+
+  /** What was reshaped to give `value`, in the shape that it was made in. */
+  unshaped(value: Value): Value {
+    return this.#unshaped.get(value.name) ?? value;
   }
 
   reshape(view: View, shape: readonly number[]): View {

@@ -14,25 +14,33 @@ function of(r: Recorder, op: string, x: View): View {
 function scaledSilu(slope: number): Kernel {
   return (r, input) => {
     const x = input('x');
-    if (r.target.fused)
-      return r.elementwise('QuickGelu', [x], { shape: x.shape }, { alpha: { float: slope } }, MICROSOFT);
+    if (r.target.fused) return timesSigmoid(r, x, slope);
     return mul(r, x, of(r, 'Sigmoid', mul(r, x, number(slope))));
   };
 }
 
-/** `dy * s * (1 + z (1 - s))` with z = slope x and s = sigmoid(z). */
+/** `dy * s * (1 + z (1 - s))` with z = slope x and s = sigmoid(z), where `1 - s = sigmoid(-z)`. */
 function scaledSiluGrad(slope: number): Kernel {
   return (r, input) => {
-    const z = mul(r, r.again(input('x')), number(slope));
+    const x = r.again(input('x'));
+    const z = mul(r, x, number(slope));
     const s = of(r, 'Sigmoid', z);
-    const bend = mul(r, z, sub(r, uniform(1, s.shape), s));
+    const bend = r.target.fused
+      ? mul(r, timesSigmoid(r, x, -slope), number(slope))
+      : mul(r, z, sub(r, uniform(1, s.shape), s));
     return mul(r, mul(r, input('dy'), s), add(r, bend, number(1)));
   };
 }
 
-/** The normal distribution's cumulative function. */
+/** `x * sigmoid(slope x)` in one pass. */
+function timesSigmoid(r: Recorder, x: View, slope: number): View {
+  return r.elementwise('QuickGelu', [x], { shape: x.shape }, { alpha: { float: slope } }, MICROSOFT);
+}
+
+/** The normal distribution's cumulative function, `(1 + erf(x / sqrt(2))) / 2`; `HardSigmoid` halves and shifts in one pass. */
 function normalCdf(r: Recorder, x: View): View {
-  return mul(r, add(r, of(r, 'Erf', mul(r, x, number(Math.SQRT1_2))), number(1)), number(0.5));
+  const erf = of(r, 'Erf', mul(r, x, number(Math.SQRT1_2)));
+  return r.elementwise('HardSigmoid', [erf], { shape: x.shape }, { alpha: { float: 0.5 }, beta: { float: 0.5 } });
 }
 
 export const ACTIVATIONS: KernelTable = {

@@ -3,7 +3,7 @@ import type { Recorder } from '../recorder.js';
 import { transposed, type View, viewOf } from '../view.js';
 import { add, mul, number, sub } from './elementwise.js';
 import type { KernelTable } from './kernel.js';
-import { matMul } from './products.js';
+import { asStored, matMul } from './products.js';
 import { reduced, softmax } from './reduce.js';
 import { concat, slice } from './shapes.js';
 
@@ -15,6 +15,8 @@ const MAX_SCORES = 2 ** 22;
 const MAX_LOOP_SCORES = 2 ** 19;
 /** What a position that must not be seen adds to its score. */
 const HIDDEN = -1e9;
+/** A probability that changes no float32 sum of gradients: far below their precision, far above 1e-38. */
+const TRACE_OF_PROBABILITY = 1e-20;
 
 /** `[B, T, D]` -> `[B, N, T, K]` */
 function split(r: Recorder, x: View, heads: number): View {
@@ -44,11 +46,31 @@ function rowRuns(q: View, keys: number): [start: number, rows: number][] {
   return Array.from({ length: Math.ceil(total / rows) }, (_, i) => [i * rows, Math.min(rows, total - i * rows)]);
 }
 
-/** Softmax of the scores of some query rows, which are scaled already. */
-function weights(r: Recorder, q: View, kT: View, causalFrom: number | undefined): View {
-  const scores = matMul(r, q, kT);
+/** What scores are divided by goes into the product where that takes a factor (the second result), and otherwise into the queries. */
+function scaledQueries(r: Recorder, q: View): [queries: View, factor: number] {
+  const scale = 1 / Math.sqrt(q.shape[3] ?? 1);
+  return r.target.fused ? [q, scale] : [mul(r, q, number(scale)), 1];
+}
+
+/** `factor * a @ b` */
+function times(r: Recorder, a: View, b: View, factor: number): View {
+  return factor === 1 ? matMul(r, a, b) : asStored(r, a, b, factor);
+}
+
+/** Softmax of the scores of some query rows. */
+function weights(r: Recorder, q: View, kT: View, factor: number, causalFrom: number | undefined): View {
+  const scores = times(r, q, kT, factor);
   const [rows = 1, keys = 1] = scores.shape.slice(2);
-  return softmax(r, causalFrom === undefined ? scores : add(r, scores, causalMask(r, causalFrom, rows, keys)));
+  const p = softmax(r, causalFrom === undefined ? scores : add(r, scores, causalMask(r, causalFrom, rows, keys)));
+  return r.target.fused ? withoutTraces(r, p) : p;
+}
+
+/**
+ * Probabilities too small to count become zero: products of numbers below float32's normal range take a processor a hundred times
+ * as long, and a head that is sure of itself makes thousands of them.
+ */
+function withoutTraces(r: Recorder, p: View): View {
+  return r.elementwise('ThresholdedRelu', [p], { shape: p.shape }, { alpha: { float: TRACE_OF_PROBABILITY } });
 }
 
 function causalMask(r: Recorder, start: number, rows: number, keys: number): View {
@@ -64,9 +86,9 @@ function attend(r: Recorder, query: View, key: View, value: View, heads: number,
     return viewOf(r.graph.node('MultiHeadAttention', inputs, { shape: query.shape }, attributes, MICROSOFT));
   }
   const [q, k, v] = [split(r, query, heads), split(r, key, heads), split(r, value, heads)];
-  const scaled = mul(r, q, number(1 / Math.sqrt(q.shape[3] ?? 1)));
+  const [queries, factor] = scaledQueries(r, q);
   const parts = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]) =>
-    matMul(r, weights(r, rowsOf(r, scaled, start, rows), swapped(k), causal ? start : undefined), v),
+    matMul(r, weights(r, rowsOf(r, queries, start, rows), swapped(k), factor, causal ? start : undefined), v),
   );
   return merge(r, concat(r, parts, 2));
 }
@@ -168,19 +190,23 @@ function attendGrad(
   // The sum over S of p * dp, which softmax's gradient subtracts, equals the sum over K of output * dy.
   const correction = reduced(r, 'ReduceSum', headsOf(mul(r, dy, output)), [3]); // [B, N, T, 1]
   const [q, k, v, dOut] = [headsOf(query), headsOf(key), headsOf(value), headsOf(dy)];
-  const scale = number(1 / Math.sqrt(q.shape[3] ?? 1));
-  const scaled = mul(r, q, scale);
+  const scale = 1 / Math.sqrt(q.shape[3] ?? 1);
   const rows = r.target.loops && !causal ? loopRows(q, k.shape[2] ?? 1) : undefined;
   if (rows !== undefined) {
-    const { dq, dk, dv } = loopOverHeads(r, { q: scaled, k, v, dOut, correction }, rows);
-    return [mul(r, dq, scale), dk, dv].map((x) => merge(r, x));
+    const { dq, dk, dv } = loopOverHeads(r, { q: mul(r, q, number(scale)), k, v, dOut, correction }, rows);
+    return [mul(r, dq, number(scale)), dk, dv].map((x) => merge(r, x));
   }
+  const [queries, factor] = scaledQueries(r, q);
   const runs = rowRuns(q, k.shape[2] ?? 1).map(([start, rows]): Gradients => {
     const run = (x: View): View => rowsOf(r, x, start, rows);
-    const p = weights(r, run(scaled), swapped(k), causal ? start : undefined);
+    const p = weights(r, run(queries), swapped(k), factor, causal ? start : undefined);
     const dp = matMul(r, run(dOut), swapped(v));
     const ds = mul(r, p, sub(r, dp, run(correction)));
-    return { dq: matMul(r, ds, k), dk: matMul(r, swapped(ds), run(scaled)), dv: matMul(r, swapped(p), run(dOut)) };
+    return {
+      dq: times(r, ds, k, factor),
+      dk: times(r, swapped(ds), run(queries), factor),
+      dv: matMul(r, swapped(p), run(dOut)),
+    };
   });
   const sum = (parts: readonly View[]): View => parts.reduce((total, part) => add(r, total, part));
   const dQuery = mul(
@@ -190,7 +216,7 @@ function attendGrad(
       runs.map(({ dq }) => dq),
       2,
     ),
-    scale,
+    number(scale / factor),
   );
   return [dQuery, sum(runs.map(({ dk }) => dk)), sum(runs.map(({ dv }) => dv))].map((x) => merge(r, x));
 }

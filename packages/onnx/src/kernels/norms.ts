@@ -41,16 +41,20 @@ function vector(r: Recorder, view: View, x: Value): View {
 const reciprocalRoot = (r: Recorder, x: View): View =>
   unary(r, { op: 'Reciprocal', of: (v) => 1 / v }, unary(r, { op: 'Sqrt', of: Math.sqrt }, x));
 
-/** Numbers of a group up to which a single kernel adds them up exactly enough. */
-const MAX_GROUP = 2 ** 17;
+/**
+ * Numbers of the largest group that a single kernel normalises. A GPU's kernel adds up that many exactly enough; on a CPU, starting dozens
+ * of kernels takes longer than what they do to fewer.
+ */
+const MAX_GROUP = { gpu: 2 ** 17, cpu: 2 ** 13 };
 
-/** Whether a group norm is a layer norm over each group: a dozen kernels fewer. */
+/** Whether a group norm is a layer norm over each group: dozens of kernels fewer. */
 const inOne = (r: Recorder, { shape }: Value, groups: number): boolean =>
-  r.target.launches && sizeOf(shape) / ((shape[0] ?? 1) * groups) <= MAX_GROUP;
+  sizeOf(shape) / ((shape[0] ?? 1) * groups) <= MAX_GROUP[r.target.launches ? 'gpu' : 'cpu'];
 
 /**
  * The groups of `x`, each with mean 0 and variance 1, and their means and reciprocal deviations, by one kernel.
- * @param again - For the backward pass, in another shape: ONNX Runtime merges equal nodes, and would keep the first one's result.
+ * @param again - For the backward pass of a GPU, in another shape: ONNX Runtime merges equal nodes, and would keep the first one's
+ * result. What a CPU normalises at once is small and may be kept.
  */
 function normalGroups(r: Recorder, x: Value, groups: number, epsilon: number, again: boolean): View[] {
   const [batch = 1] = x.shape;
@@ -59,14 +63,22 @@ function normalGroups(r: Recorder, x: Value, groups: number, epsilon: number, ag
   return layerNorm(r, flat, uniform(1, [size]), uniform(0, [size]), epsilon);
 }
 
+/** `x * scale + offset` of each channel, in one pass: a batch norm of numbers whose mean is 0 and variance 1. */
+function perChannelAffine(r: Recorder, x: Value, scale: View, offset: View): Value {
+  const channels = [x.shape[1] ?? 1];
+  const inputs = [scale, offset, uniform(0, channels), uniform(1, channels)].map((view) => r.value(view));
+  return r.graph.node('BatchNormalization', [x, ...inputs], { shape: x.shape }, { epsilon: { float: 0 } });
+}
+
 function groupNormInOne(r: Recorder, x: Value, scale: View, offset: View, groups: number, epsilon: number): View[] {
   const affine = (normal: View | undefined): View => {
-    const scaled = mul(r, r.reshape(normal ?? viewOf(x), x.shape), vector(r, scale, x));
-    return r.fromChannelsFirst(r.value(add(r, scaled, vector(r, offset, x))));
+    const picture = r.reshape(normal ?? viewOf(x), x.shape);
+    if (r.target.fused) return r.fromChannelsFirst(perChannelAffine(r, r.value(picture), scale, offset));
+    return r.fromChannelsFirst(r.value(add(r, mul(r, picture, vector(r, scale, x)), vector(r, offset, x))));
   };
   const [normal, ...statistics] = normalGroups(r, x, groups, epsilon, false);
   const y = affine(normal);
-  r.remember(y, () => affine(normalGroups(r, x, groups, epsilon, true)[0]));
+  r.remember(y, () => affine(normalGroups(r, x, groups, epsilon, r.target.launches)[0]));
   return [y, ...statistics];
 }
 
@@ -94,7 +106,7 @@ function groupNormGrad(
 ): View {
   const [gradient, picture] = [r.channelsFirst(dy), r.channelsFirst(x)];
   if (inOne(r, picture, groups)) {
-    const [normal, , deviation] = normalGroups(r, picture, groups, epsilon, true);
+    const [normal, , deviation] = normalGroups(r, picture, groups, epsilon, r.target.launches);
     if (!normal || !deviation) throw new Error('a norm has three results');
     const g = r.reshape(mul(r, viewOf(gradient), vector(r, scale, picture)), normal.shape);
     return r.fromChannelsFirst(r.value(r.reshape(normGrad(r, g, normal, deviation), picture.shape)));
