@@ -1,7 +1,9 @@
 /**
  * Runs our code and the reference in turn on the same sizes and weights, and says how they compare.
  *
- *   npm run bench -- TASK [--rounds N] [--threads N] [--dtype bfloat16] [--ours] [--json]
+ *   npm run bench -- TASK [--rounds N] [--threads N] [--backend NAME] [--device NAME] [--dtype NAME] [--ours] [--json]
+ *
+ * `--backend` is ours, such as `onnx-webgpu`. `--device` (`cuda`) and `--dtype` (`tf32`, `bfloat16`) are the reference's.
  *
  * The reference runs in `benchmarks/peer`, in a Python environment of its own (made on first use), or in that of `TI_PEER_PYTHON`.
  */
@@ -34,13 +36,18 @@ const TASKS = [
   'tiny-invert',
 ];
 
+/** What is compared; a result that is not of these has its settings in its name. */
+const SETTINGS = { backend: 'onnx-cpu', device: 'cpu', dtype: 'float32' };
+const setting = (name) => ({ type: 'string', default: SETTINGS[name] });
+
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string' },
-    dtype: { type: 'string', default: 'float32' },
-    provider: { type: 'string', default: 'cpu' },
+    backend: setting('backend'),
+    device: setting('device'),
+    dtype: setting('dtype'),
     ours: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -49,23 +56,21 @@ const [task] = positionals;
 const rounds = Number(options.rounds);
 if (!TASKS.includes(task) || !Number.isInteger(rounds) || rounds < 1) {
   console.error(
-    `npm run bench -- TASK [--rounds N] [--threads N] [--dtype bfloat16] [--ours] [--json]\nTasks: ${TASKS.join(', ')}`,
+    'npm run bench -- TASK [--rounds N] [--threads N] [--backend onnx-webgpu] [--device cuda] [--dtype tf32|bfloat16] [--ours] [--json]\n' +
+      `The device and the dtype are the reference's.\nTasks: ${TASKS.join(', ')}`,
   );
   process.exit(2);
 }
 
+const { backend, device, dtype } = options;
 const threads = options.threads ? { threads: Number(options.threads) } : {};
 const folder = task.startsWith('tiny') ? TINY : sd15();
 const script = await buildOurs();
-const started = [
-  start('ours', process.execPath, [script, task, folder, JSON.stringify({ ...threads, provider: options.provider })]),
-];
+const started = [start('ours', process.execPath, [script, task, folder, JSON.stringify({ ...threads, backend })])];
 const peerKnows = task !== 'tiny-invert';
 if (!options.ours && peerKnows) {
   const file = join(HERE, 'peer', 'reference.py');
-  started.push(
-    start('reference', python(), [file, task, folder, JSON.stringify({ ...threads, dtype: options.dtype })]),
-  );
+  started.push(start('reference', python(), [file, task, folder, JSON.stringify({ ...threads, device, dtype })]));
 }
 
 const sides = [];
@@ -93,7 +98,8 @@ for (const side of sides) {
 const result = {
   task,
   date: new Date().toISOString(),
-  machine: machine(),
+  machine: { ...machine(), gpu: reference?.ready.gpu },
+  settings: { backend, device, dtype },
   rounds,
   ...Object.fromEntries(sides.map((side) => [side.name, summary(side)])),
 };
@@ -106,9 +112,13 @@ if (options.json) console.log(JSON.stringify(result, undefined, 1));
 else print(result);
 mkdirSync(join(HERE, 'results'), { recursive: true });
 writeFileSync(
-  join(HERE, 'results', `${task}${options.dtype === 'float32' ? '' : `-${options.dtype}`}.json`),
+  join(HERE, 'results', `${[task, ...Object.keys(SETTINGS).flatMap(special)].join('-')}.json`),
   `${JSON.stringify(result, undefined, 1)}\n`,
 );
+
+function special(name) {
+  return options[name] === SETTINGS[name] ? [] : [options[name]];
+}
 
 /** A process that answers every line it is sent with one of JSON. */
 function start(name, command, args) {
@@ -145,6 +155,7 @@ function summary({ seconds, processor, parts, ready, peakBytes }) {
     maximum: Math.max(...seconds),
     processorMedian: median(processor),
     peakBytes,
+    gpuPeakBytes: ready.gpuPeakBytes,
     loadSeconds: ready.load,
     firstSeconds: ready.first,
     secondsSinceStart: ready.sinceStart,

@@ -20,7 +20,8 @@ import {
 
 interface Options {
   readonly threads?: number;
-  readonly provider?: string;
+  /** One of the compiled engine's. @defaultValue 'onnx-cpu' */
+  readonly backend?: string;
   readonly session?: Record<string, unknown>;
 }
 type Run = () => Promise<unknown>;
@@ -60,7 +61,7 @@ const TASKS: Readonly<Record<string, Task>> = {
     const prompts = await preparePrompts(model.textEncoders, Array<string>(batch).fill(PROMPT), [concept]);
     const step = model.runtime.compile(
       'training-step',
-      trainingStep({ encoders: model.textEncoders, unet: model.unet.params }),
+      trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute: model.runtime.scarce?.() }),
     );
     const latents = numbers(batch, model.unet.config.inChannels, side, side);
     const inputs = {
@@ -117,9 +118,11 @@ const seconds = async (work: Run): Promise<number> => {
 
 const task = TASKS[kind];
 if (!task) throw new Error(`unknown task ${name}`);
+const [, provider] = /^onnx-(\w+)$/.exec(options.backend ?? 'onnx-cpu') ?? [];
+if (!provider) throw new Error(`${options.backend} is none of the compiled engine's backends`);
 const runtime = await createOnnxRuntime({
   ort,
-  provider: options.provider ?? 'cpu',
+  provider,
   threads: options.threads,
   sessionOptions: options.session,
 });

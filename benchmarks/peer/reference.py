@@ -2,6 +2,7 @@
 
 Prepares a task, then runs it whenever a line comes in on stdin. Speaks JSON, one object a line.
     python reference.py TASK FOLDER [OPTIONS]
+OPTIONS is JSON: threads, device (PyTorch's name) and dtype: float32, tf32 (float32 with a GPU's shorter products) or bfloat16.
 """
 
 import json
@@ -17,7 +18,12 @@ from transformers import CLIPTextConfig, CLIPTextModel
 STARTED = time.perf_counter()
 TASK, FOLDER = sys.argv[1:3]
 OPTIONS = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
-DTYPE = getattr(torch, OPTIONS.get("dtype", "float32"))
+DEVICE = OPTIONS.get("device", "cpu")
+PRECISION = OPTIONS.get("dtype", "float32")
+DTYPE = torch.bfloat16 if PRECISION == "bfloat16" else torch.float32
+# Convolutions would take the shorter products by default.
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = PRECISION == "tf32"
+PLACE = {"dtype": DTYPE, "device": DEVICE}
 CONCEPT = 5
 
 
@@ -26,7 +32,14 @@ def say(**message):
 
 
 def part(kind, name, dtype=DTYPE):
-    return kind.from_pretrained(FOLDER, subfolder=name, torch_dtype=dtype).requires_grad_(False)
+    return kind.from_pretrained(FOLDER, subfolder=name, torch_dtype=dtype).requires_grad_(False).to(DEVICE)
+
+
+def now():
+    """Seconds on the clock, when all work that was handed to a GPU is done."""
+    if DEVICE != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
 
 
 def tokens_of():
@@ -53,12 +66,13 @@ def unet_task(batch):
     vae = AutoencoderKL.load_config(FOLDER, subfolder="vae")
     scale = 2 ** (len(vae["block_out_channels"]) - 1)
     side = side_of(unet, scale)
-    sample = torch.randn(batch, unet.config.in_channels, side, side, dtype=DTYPE)
-    context = torch.randn(batch, tokens_of(), unet.config.cross_attention_dim, dtype=DTYPE)
+    sample = torch.randn(batch, unet.config.in_channels, side, side, **PLACE)
+    context = torch.randn(batch, tokens_of(), unet.config.cross_attention_dim, **PLACE)
+    timesteps = torch.full((batch,), 501, device=DEVICE)
 
     @torch.no_grad()
     def run():
-        return {}, unet(sample, torch.full((batch,), 501), context).sample
+        return {}, unet(sample, timesteps, context).sample
 
     return run
 
@@ -72,19 +86,19 @@ def step_task(batch):
     embeddings.weight.requires_grad_(True)
     optimizer = torch.optim.AdamW(embeddings.parameters(), lr=5e-4)
     original = embeddings.weight.data.clone()
-    keep = torch.ones(len(original), dtype=torch.bool)
+    keep = torch.ones(len(original), dtype=torch.bool, device=DEVICE)
     keep[CONCEPT] = False
     vae_scale = 2 ** (len(vae.config.block_out_channels) - 1)
     side = side_of(unet, vae_scale)
-    pixels = torch.rand(batch, 3, side * vae_scale, side * vae_scale, dtype=DTYPE) * 2 - 1
-    ids = torch.full((batch, tokens_of()), CONCEPT + 1)
+    pixels = torch.rand(batch, 3, side * vae_scale, side * vae_scale, **PLACE) * 2 - 1
+    ids = torch.full((batch, tokens_of()), CONCEPT + 1, device=DEVICE)
     ids[:, 5] = CONCEPT
     encoded = VARIANT == "encoded"
-    fixed = torch.randn(batch, unet.config.in_channels, side, side, dtype=DTYPE)
+    fixed = torch.randn(batch, unet.config.in_channels, side, side, **PLACE)
 
     def run():
-        marks = [("start", time.perf_counter())]
-        mark = lambda name: marks.append((name, time.perf_counter()))
+        marks = [("start", now())]
+        mark = lambda name: marks.append((name, now()))
         if encoded:
             latents = fixed
         else:
@@ -92,7 +106,7 @@ def step_task(batch):
                 latents = vae.encode(pixels).latent_dist.sample() * vae.config.scaling_factor
         mark("encode")
         noise = torch.randn_like(latents)
-        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (batch,))
+        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (batch,), device=DEVICE)
         noisy = scheduler.add_noise(latents, noise, timesteps)
         context = text(ids)[0].to(DTYPE)
         mark("text")
@@ -107,14 +121,14 @@ def step_task(batch):
         with torch.no_grad():
             embeddings.weight[keep] = original[keep]
         mark("optimiser")
-        return {name: now - before for (_, before), (name, now) in zip(marks, marks[1:])}, loss.detach()
+        return {name: after - before for (_, before), (name, after) in zip(marks, marks[1:])}, loss.detach()
 
     return run
 
 
 def encode_task(_):
     vae = part(AutoencoderKL, "vae").eval()
-    picture = torch.randn(1, 3, NUMBER, NUMBER, dtype=DTYPE)
+    picture = torch.randn(1, 3, NUMBER, NUMBER, **PLACE)
 
     @torch.no_grad()
     def run():
@@ -125,7 +139,7 @@ def encode_task(_):
 
 def decode_task(_):
     vae = part(AutoencoderKL, "vae").eval()
-    latents = torch.randn(1, vae.config.latent_channels, NUMBER // 8, NUMBER // 8, dtype=DTYPE)
+    latents = torch.randn(1, vae.config.latent_channels, NUMBER // 8, NUMBER // 8, **PLACE)
 
     @torch.no_grad()
     def run():
@@ -136,7 +150,7 @@ def decode_task(_):
 
 def text_task(_):
     text = part(CLIPTextModel, "text_encoder").eval()
-    ids = torch.full((1, tokens_of()), CONCEPT + 1)
+    ids = torch.full((1, tokens_of()), CONCEPT + 1, device=DEVICE)
 
     @torch.no_grad()
     def run():
@@ -147,13 +161,21 @@ def text_task(_):
 
 def matmul_rate():
     """The best product of matrices on this machine, in floating point operations per second: the limit of every task."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    side = 2048 if DEVICE == "cpu" else 8192
+    a, b = torch.randn(side, side, **PLACE), torch.randn(side, side, **PLACE)
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = now()
         a @ b
-        best = min(best, time.perf_counter() - began)
-    return 2 * 2048**3 / best
+        best = min(best, now() - began)
+    return 2 * side**3 / best
+
+
+def gpu_facts():
+    """What the GPU is and the most memory that PyTorch held on it."""
+    if not DEVICE.startswith("cuda"):
+        return {}
+    return {"gpu": torch.cuda.get_device_name(), "gpuPeakBytes": torch.cuda.max_memory_reserved()}
 
 
 def main():
@@ -161,13 +183,15 @@ def main():
         torch.set_num_threads(OPTIONS["threads"])
     batch = (NUMBER or 1) if TINY else 1
     make = {"unet": unet_task, "guided": lambda _: unet_task(2), "step": step_task, "encode": encode_task, "decode": decode_task, "text": text_task}
-    began = time.perf_counter()
+    began = now()
     run = make[KIND](batch)
-    load = time.perf_counter() - began
-    began = time.perf_counter()
+    load = now() - began
+    began = now()
     run()
-    first = time.perf_counter() - began
-    say(ready=True, load=load, first=first, sinceStart=time.perf_counter() - STARTED, matmul=matmul_rate())
+    first = now() - began
+    since_start = now() - STARTED
+    facts = gpu_facts()  # before the products below, which need memory of their own
+    say(ready=True, load=load, first=first, sinceStart=since_start, matmul=matmul_rate(), **facts)
     for line in sys.stdin:
         if line.strip() == "end":
             break
@@ -179,9 +203,9 @@ def main():
             say(flops=counter.get_total_flops())
             continue
         before = time.process_time()
-        began = time.perf_counter()
+        began = now()
         parts, _ = run()
-        say(seconds=time.perf_counter() - began, processorSeconds=time.process_time() - before, parts=parts)
+        say(seconds=now() - began, processorSeconds=time.process_time() - before, parts=parts)
     unit = 1 if sys.platform == "darwin" else 1024
     say(peakBytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
