@@ -7,6 +7,7 @@ export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } fr
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
 export type { ModelHints } from './models/model-hints.js';
+export { LEARNING_RATE_SHAPES, type LearningRateShape } from './models/model-hints.js';
 export { nearest, numberIn, oneOf, withDefaults } from './options.js';
 export { createPicture, packed } from './picture.js';
 export {
@@ -56,7 +57,6 @@ export {
   PROPERTIES,
   type Property,
 } from './training/invert.js';
-export { LEARNING_RATE_SHAPES, type LearningRateShape } from './training/learning-rate.js';
 export { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './training/templates.js';
 export type { StepReport } from './training/train.js';
 export { readJson } from './weights/checkpoint.js';

@@ -17,6 +17,7 @@ it('reads what a model advises, and nothing where it advises nothing', async () 
     steps: 300,
     batchSize: 4,
     learningRate: 0.005,
+    learningRateShape: 'linear',
     guidanceScale: 5,
     templates: { object: ['a photo of {}'] },
   };
@@ -29,6 +30,7 @@ it.each([
   ['steps', { steps: 1.5 }],
   ['guidanceScale', { guidanceScale: 0 }],
   ['learningRate', { learningRate: 'fast' }],
+  ['learningRateShape', { learningRateShape: 'downhill' }],
   ['templates.object', { templates: { object: ['a photo'] } }],
   ['object', []],
 ])('refuses advice that is none: %s', async (says, json) => {

@@ -2,11 +2,16 @@ import { TextualInversionError } from '../errors.js';
 import type { FileTree } from '../platform.js';
 import { readJson } from '../weights/checkpoint.js';
 
+/** How the learning rate goes after the warm-up: see `LearningRateSchedule.shape`. */
+export const LEARNING_RATE_SHAPES = ['constant', 'linear', 'cosine'] as const;
+export type LearningRateShape = (typeof LEARNING_RATE_SHAPES)[number];
+
 /** What the makers of a model advise: takes the place of our defaults, and gives way to what a caller says. */
 export interface ModelHints {
   readonly steps?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
+  readonly learningRateShape?: LearningRateShape;
   /** For drawing, previews and evaluation. */
   readonly guidanceScale?: number;
   /** Sentences made of words that the model knows. */
@@ -21,7 +26,10 @@ export async function readHints(tree: FileTree): Promise<ModelHints> {
   const json = await readJson(tree, HINTS_FILE);
   const where = `${tree.name}/${HINTS_FILE}`;
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw wrong(where, 'an object', json);
-  const { steps, batchSize, learningRate, guidanceScale, templates } = json as Record<string, unknown>;
+  const { steps, batchSize, learningRate, learningRateShape, guidanceScale, templates } = json as Record<
+    string,
+    unknown
+  >;
   const { object, style } = (templates ?? {}) as Record<string, unknown>;
   const number = (name: string, value: unknown, whole: boolean): number | undefined => {
     if (value === undefined) return undefined;
@@ -33,12 +41,19 @@ export async function readHints(tree: FileTree): Promise<ModelHints> {
     steps: number('steps', steps, true),
     batchSize: number('batchSize', batchSize, true),
     learningRate: number('learningRate', learningRate, false),
+    learningRateShape: shape(`${where}: learningRateShape`, learningRateShape),
     guidanceScale: number('guidanceScale', guidanceScale, false),
     templates: {
       object: sentences(`${where}: templates.object`, object),
       style: sentences(`${where}: templates.style`, style),
     },
   };
+}
+
+function shape(where: string, value: unknown): LearningRateShape | undefined {
+  const known = LEARNING_RATE_SHAPES.find((name) => name === value);
+  if (value !== undefined && known === undefined) throw wrong(where, LEARNING_RATE_SHAPES.join(', '), value);
+  return known;
 }
 
 function sentences(where: string, value: unknown): readonly string[] | undefined {

@@ -1,7 +1,7 @@
 import { type Concept, type ConceptInfo, checkConcept } from '../concepts/concept.js';
 import { TextualInversionError } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
-import type { ModelHints } from '../models/model-hints.js';
+import { LEARNING_RATE_SHAPES, type LearningRateShape, type ModelHints } from '../models/model-hints.js';
 import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
 import type { ByteSource, Picture } from '../platform.js';
@@ -10,7 +10,7 @@ import { checkPlaceholder, tokenizePrompt } from '../tokenizers/prompt.js';
 import { DATASET_DEFAULTS, type DatasetOptions, prepareDataset } from './dataset.js';
 import { type Initializer, initialRows } from './initializer.js';
 import { encodeDataset } from './latents.js';
-import { LEARNING_RATE_SHAPES, type LearningRateShape, scaledByBatch } from './learning-rate.js';
+import { scaledByBatch } from './learning-rate.js';
 import { fingerprint, readCheckpoint, writeCheckpoint } from './resume.js';
 import { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './templates.js';
 import { type StepReport, startTraining, type TrainingState, train } from './train.js';
@@ -46,7 +46,7 @@ export interface InvertOptions extends Partial<DatasetOptions> {
   readonly learningRate?: number;
   /** Multiplies the learning rate by the pictures per step, as the paper does. @defaultValue false */
   readonly scaleLearningRate?: boolean;
-  /** @defaultValue 'constant' */
+  /** @defaultValue the model's hint, else 'constant' */
   readonly learningRateShape?: LearningRateShape;
   /** Steps over which the learning rate rises from zero. @defaultValue 0 */
   readonly warmupSteps?: number;
@@ -90,8 +90,8 @@ type InvertDefaults = Required<
 >;
 
 /** The defaults for one model: what its makers advise, else ours. */
-export function invertDefaults({ steps, batchSize, learningRate }: ModelHints): InvertDefaults {
-  return withDefaults({ steps, batchSize, learningRate }, INVERT_DEFAULTS);
+export function invertDefaults({ steps, batchSize, learningRate, learningRateShape }: ModelHints): InvertDefaults {
+  return withDefaults({ steps, batchSize, learningRate, learningRateShape }, INVERT_DEFAULTS);
 }
 
 /** How a caller follows a training. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type LearningRateShape, learningRateAt, scaledByBatch } from './learning-rate.js';
+import type { LearningRateShape } from '../models/model-hints.js';
+import { learningRateAt, scaledByBatch } from './learning-rate.js';
 
 /** What `get_scheduler` of diffusers 0.42 gives for 8 steps, 2 of them warm-up, peak 2. */
 const REFERENCE: [LearningRateShape, number[]][] = [

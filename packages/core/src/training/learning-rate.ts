@@ -1,6 +1,4 @@
-/** How the learning rate goes after the warm-up: see `LearningRateSchedule.shape`. */
-export const LEARNING_RATE_SHAPES = ['constant', 'linear', 'cosine'] as const;
-export type LearningRateShape = (typeof LEARNING_RATE_SHAPES)[number];
+import type { LearningRateShape } from '../models/model-hints.js';
 
 /** How the learning rate goes over a run. */
 export interface LearningRateSchedule {

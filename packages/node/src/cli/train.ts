@@ -64,7 +64,7 @@ export function trainCommand(): Command {
     .addOption(
       oneNameOf(
         '--lr-shape <name>',
-        `${LEARNING_RATE_SHAPES.join(', ')}: how the learning rate goes (default: ${D.learningRateShape})`,
+        `${LEARNING_RATE_SHAPES.join(', ')}: how the learning rate goes ${hinted(D.learningRateShape)}`,
         LEARNING_RATE_SHAPES,
       ),
     )
