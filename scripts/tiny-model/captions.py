@@ -138,8 +138,8 @@ class Example:
     name: str | None
 
 
-def example(rng: np.random.Generator, names: dict[str, Look], named: float = 0.3, keep: float = 0.6) -> Example:
-    """One picture and one caption; a fraction `named` of them is of individuals with a name."""
-    name = pick(rng, list(names)) if rng.random() < named else None
-    scene = random_scene(rng, names[name] if name else None)
+def example(rng: np.random.Generator, names: list[str], named: float = 0.3, keep: float = 0.6) -> Example:
+    """One picture and one caption; in a fraction `named` of them a name stands for the individual, whoever it is (see namer.py)."""
+    name = pick(rng, names) if rng.random() < named else None
+    scene = random_scene(rng)
     return Example(draw(scene), caption(scene, rng, name, keep), scene, name)

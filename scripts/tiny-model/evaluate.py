@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captions import caption, named_looks
+from captions import caption
 from drawing import draw
 from export import PACKAGE, load_export
 from judges import answers, background_word, classify, read_figure, readable, said, train_classifier
 from models import ClipPair
 from sampling import GUIDANCE, STEPS, Painter, sheet
-from train_clip import draw_captioned, retrieval
-from train_vae import draw_batch, psnr
-from training import choose_device, to_tensor
-from vocabulary import encode
+from namer import Names
+from train_clip import retrieval
+from train_vae import draw_pictures, psnr
+from training import choose_device, stacked, to_tensor
 from world import BACKGROUNDS, Scene, hue_word, random_look, random_scene
 
 SEED = 20_240
@@ -77,7 +77,7 @@ def prompt_following(painter: Painter, classifier, count: int, guidance: float) 
 @torch.no_grad()
 def image_features(pair: ClipPair, pictures: np.ndarray) -> torch.Tensor:
     device = next(pair.parameters()).device
-    return torch.nn.functional.normalize(pair.vision(to_tensor(list(pictures)).to(device)).image_embeds, dim=-1)
+    return torch.nn.functional.normalize(pair.vision(to_tensor(stacked(pictures)).to(device)).image_embeds, dim=-1)
 
 
 def mean_pairwise(features: torch.Tensor) -> float:
@@ -116,9 +116,8 @@ def evaluate(folder: Path, run: Path, count: int, guidance: float, classifier_mi
         module.to(device).eval().requires_grad_(False)
     classifier = train_classifier(run, classifier_minutes, device, torch.float32).eval()
     numbers: dict = {"guidance": guidance, "steps": STEPS, "captions": count}
-    numbers["psnr"] = psnr(vae, draw_batch(np.random.default_rng(SEED), count).to(device))
-    drawn, texts = draw_captioned(np.random.default_rng(SEED), named_looks(), 1000, named=0.0, keep=0.9)
-    numbers["retrieval"] = retrieval(pair, drawn.to(device), encode(tokenizer, texts).to(device))
+    numbers["psnr"] = psnr(vae, to_tensor(draw_pictures(np.random.default_rng(SEED), count)["pictures"]).to(device))
+    numbers["retrieval"] = retrieval(pair, Names(tokenizer), SEED)
     painter = Painter(folder, tokenizer, vae, unet, text_encoder)
     began = time.monotonic()
     followed, pictures, pairs = prompt_following(painter, classifier, count, guidance)

@@ -15,9 +15,9 @@ from drawing import draw
 from evaluate import image_features
 from export import PACKAGE, load_export
 from judges import background_word
-from models import TRAIN_STEPS, ClipPair, alphas_cumprod
+from models import TRAIN_STEPS, ClipPair, alphas_cumprod, with_rows
 from sampling import GUIDANCE, Painter, sheet
-from training import choose_device, to_tensor
+from training import choose_device, stacked, to_tensor
 from vocabulary import encode
 from world import BACKGROUNDS
 
@@ -49,14 +49,10 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
     frozen = embedding.weight.detach().clone()
     vector = frozen[number].clone().requires_grad_(True)
     optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / hints["steps"])  # the hints' shape, linear
     with torch.no_grad():
-        code = vae.encode(to_tensor([draw(s) for s in concept.training]).to(unet.device)).latent_dist
+        code = vae.encode(to_tensor(stacked(map(draw, concept.training))).to(unet.device)).latent_dist
     signal, losses = alphas_cumprod().to(unet.device), []
-
-    def splice(_module, inputs, output):
-        return torch.where((inputs[0] == number)[..., None], vector, output)
-
-    handle = embedding.register_forward_hook(splice)
     for step in range(hints["steps"]):
         chosen = torch.from_numpy(rng.integers(len(concept.training), size=batch))
         latents = code.sample()[chosen] * vae.config.scaling_factor
@@ -64,14 +60,16 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
         noise = torch.randn_like(latents)
         a = signal[t].reshape(-1, 1, 1, 1)
         ids = encode(tokenizer, [concept.captions[i].format(word) for i in chosen]).to(unet.device)
-        predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=text_encoder(ids).last_hidden_state).sample
+        with with_rows(text_encoder, ids == number, vector):
+            context = text_encoder(ids).last_hidden_state
+        predicted = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, encoder_hidden_states=context).sample
         velocity = a.sqrt() * noise - (1 - a).sqrt() * latents
         loss = (predicted - velocity).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         losses.append(loss.item())
-    handle.remove()
     with torch.no_grad():
         embedding.weight[number] = vector
     return losses

@@ -12,7 +12,9 @@ from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from models import SETTINGS, ClipPair, build_text_encoder, build_unet
+from models import ROW_SCALE, SETTINGS, TEXT_WIDTH, ClipPair, build_text_encoder, build_unet, scale_residual
+from namer import Namer, Names
+from train_reading import CaptionReader
 from training import load_checkpoint, use_average
 from vocabulary import load_tokenizer
 from world import GRID, SCALE
@@ -61,6 +63,7 @@ def export(out: Path, tokenizer_folder: Path, vae: AutoencoderKL, unet: UNet2DCo
         shutil.copytree(tokenizer_folder, temporary / "tokenizer")
         save_half(vae, temporary / "vae")
         save_half(unet, temporary / "unet")
+        scale_residual(text_encoder, ROW_SCALE)
         save_half(text_encoder, temporary / "text_encoder", prefix="text_model.")
         save_half(pair.vision, temporary / "image_encoder")
         save_half(pair.text, temporary / "clip_text_encoder")
@@ -113,8 +116,9 @@ def averaged_networks(run: Path, tokenizer):
     state = load_checkpoint(run / "diffusion.pt", {**SETTINGS, "vocabulary": len(tokenizer)})
     if state is None:
         raise SystemExit(f"{run} has no diffusion.pt: train first.")
-    unet, text_encoder = build_unet(), build_text_encoder(tokenizer)
-    use_average([*unet.parameters(), *text_encoder.parameters()], state["average"])
+    unet, text_encoder, _, namer = networks = build_unet(), build_text_encoder(tokenizer), CaptionReader(), Namer(TEXT_WIDTH)
+    use_average([p for module in networks for p in module.parameters()], state["average"])
+    namer.write(text_encoder, Names(tokenizer))
     return unet, text_encoder, state
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 
 from drawing import draw
 from models import PIXELS
-from training import Stage, to_tensor, train
+from training import Batch, Stage, batch_size, stacked, to_tensor, train
 from world import BACKGROUNDS, BESIDE, COLOURS, MOUTHS, PATTERNS, SCENES, SHAPES, SIDES, STYLES, TOPS, Scene, hue_word, random_scene
 
 BATCH = 64
@@ -112,35 +113,45 @@ class Classifier(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
-def targets(scenes: list[Scene]) -> dict[str, torch.Tensor]:
-    """The right answers as numbers, -1 where the picture does not show them."""
-    given = [(answers(s), visible(s)) for s in scenes]
-    return {
-        name: torch.tensor([values.index(a[name]) if name in seen else -1 for a, seen in given]) for name, values in ATTRIBUTES.items()
-    }
+def numbered(found: list[dict[str, str]], values: dict[str, list[str]]) -> torch.Tensor:
+    """Answers as numbers `[B, len(values)]`, -1 where there is none."""
+    return torch.tensor([[known.index(given[name]) if name in given else -1 for name, known in values.items()] for given in found])
+
+
+def answer_loss(logits: dict[str, torch.Tensor], right: torch.Tensor) -> torch.Tensor:
+    """The sum over the attributes of the mean cross-entropy; `right` is of `numbered`, in the order of `logits`."""
+    losses = []
+    for read, target in zip(logits.values(), right.unbind(1)):
+        loss = nn.functional.cross_entropy(read.float(), target, ignore_index=-1, reduction="sum")
+        losses.append(loss / (target >= 0).sum().clamp(min=1))
+    return torch.stack(losses).sum()
+
+
+def draw_answered(rng: np.random.Generator, count: int) -> Batch:
+    scenes = [random_scene(rng) for _ in range(count)]
+    found = [{k: v for k, v in answers(s).items() if k in seen} for s, seen in ((s, visible(s)) for s in scenes)]
+    return {"pictures": stacked(map(draw, scenes)), "answers": numbered(found, ATTRIBUTES)}
 
 
 def train_classifier(run: Path, minutes: float, device: torch.device, precision: torch.dtype) -> Classifier:
     torch.manual_seed(3)
     classifier = Classifier()
 
-    def loss_of_batch(rng: np.random.Generator, _fraction: float) -> tuple[torch.Tensor, int]:
-        scenes = [random_scene(rng) for _ in range(BATCH)]
+    def loss_of_batch(batch: Batch, _cooling: torch.Tensor) -> torch.Tensor:
         # A little noise and a change of tone: drawn colours are exact, those of the model are nearly so.
-        pixels = to_tensor([draw(s) for s in scenes])
-        pixels = pixels + 0.05 * torch.randn_like(pixels) + 0.05 * torch.randn(len(scenes), 3, 1, 1)
-        logits = classifier(pixels.to(device))
-        losses = [nn.functional.cross_entropy(logits[k].float(), v.to(device), ignore_index=-1) for k, v in targets(scenes).items()]
-        return torch.stack(losses).sum(), BATCH
+        pixels = to_tensor(batch["pictures"])
+        pixels = pixels + 0.05 * torch.randn_like(pixels) + 0.05 * torch.randn(len(pixels), 3, 1, 1, device=device)
+        return answer_loss(classifier(pixels), batch["answers"])
 
     stage = Stage("classifier", minutes, learning_rate=1.5e-3, seed=3, weight_decay=1e-3)
     settings = {"pixels": PIXELS, "attributes": {k: list(v) for k, v in ATTRIBUTES.items()}}
-    train(stage, run, settings, {"classifier": classifier}, loss_of_batch, device=device, precision=precision)
+    draw_batch = partial(draw_answered, count=batch_size(BATCH, device))
+    train(stage, run, settings, {"classifier": classifier}, draw_batch, loss_of_batch, device=device, precision=precision)
     return classifier
 
 
 @torch.no_grad()
 def classify(classifier: Classifier, pictures: np.ndarray) -> list[dict[str, str]]:
-    logits = classifier(to_tensor(list(pictures)).to(next(classifier.parameters()).device))
+    logits = classifier(to_tensor(stacked(pictures)).to(next(classifier.parameters()).device))
     numbers = {name: values.argmax(1).tolist() for name, values in logits.items()}
     return [{name: ATTRIBUTES[name][numbers[name][i]] for name in ATTRIBUTES} for i in range(len(pictures))]

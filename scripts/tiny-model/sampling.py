@@ -13,7 +13,7 @@ from vocabulary import encode
 from world import GRID, SCALE
 
 STEPS = 20
-GUIDANCE = 3.0
+GUIDANCE = 2.25
 BATCH = 32
 
 

@@ -36,7 +36,8 @@ def main() -> None:
 
     from export import PACKAGE, export, load_export
     from judges import train_classifier
-    from models import build_unet
+    from models import ROW_SCALE, build_unet, scale_residual
+    from namer import Names, fitted_namer
     from train_clip import train_clip
     from train_diffusion import train_diffusion
     from train_reading import CaptionReader, train_reading
@@ -59,18 +60,20 @@ def main() -> None:
         if not (tokenizer_folder / "vocab.json").exists():
             build_tokenizer(tokenizer_folder)
         tokenizer = load_tokenizer(tokenizer_folder)
-    vae_start, unet_start, text_start, pair_start = started or (None, None, None, None)
-    # An export's latents are what its UNet knows, so its autoencoder stays as it is.
-    vae = vae_start or train_vae(run, minutes["vae"], device, precision)
+    names = Names(tokenizer)
     if started:
+        vae, unet, text_encoder, pair = started  # an export's latents are what its UNet knows, so its autoencoder stays as it is
+        scale_residual(text_encoder, 1 / ROW_SCALE)
         minutes["diffusion"] += minutes["vae"] + minutes["reading"]
-    pair = train_clip(run, minutes["clip"], tokenizer, device, precision, pair_start)
-    train_classifier(run, minutes["classifier"], device, precision)
-    if started:
-        networks = (unet_start, text_start, CaptionReader())
+        pair = train_clip(run, minutes["clip"], names, device, precision, (pair, fitted_namer(pair.text, names)))
+        train_classifier(run, minutes["classifier"], device, precision)
+        networks = (unet, text_encoder, CaptionReader(), fitted_namer(text_encoder, names))
     else:
-        networks = (build_unet(), *train_reading(run, minutes["reading"], tokenizer, device, precision))
-    unet, text_encoder, state = train_diffusion(run, minutes["diffusion"], tokenizer, vae, device, precision, networks)
+        vae = train_vae(run, minutes["vae"], device, precision)
+        pair = train_clip(run, minutes["clip"], names, device, precision)
+        train_classifier(run, minutes["classifier"], device, precision)
+        networks = (build_unet(), *train_reading(run, minutes["reading"], names, device, precision))
+    unet, text_encoder, state = train_diffusion(run, minutes["diffusion"], names, vae, device, precision, networks)
     print(f"{state['samples']} samples in {state['seconds'] / 60:.0f} minutes")
     export(given.out or PACKAGE, tokenizer_folder, vae.cpu(), unet.cpu(), text_encoder.cpu(), pair.cpu())
     print(f"Now: python {os.path.relpath(Path(__file__).with_name('evaluate.py'))} --run {run}")

@@ -1,6 +1,7 @@
 """Trains the autoencoder. Early on it is steps that are missing, not samples: batches are small."""
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from drawing import draw
 from models import SETTINGS, build_vae
-from training import Stage, to_tensor, train
+from training import Batch, Stage, batch_size, stacked, to_tensor, train
 from world import HIDDEN_STYLES, pick, random_scene
 
 BATCH = 8
@@ -16,9 +17,9 @@ HIDDEN_STYLE_SHARE = 0.15  # the code must be able to hold a style that no capti
 KL_WEIGHT = 1e-6
 
 
-def draw_batch(rng: np.random.Generator, count: int) -> torch.Tensor:
+def draw_pictures(rng: np.random.Generator, count: int) -> Batch:
     scenes = [random_scene(rng, style=pick(rng, HIDDEN_STYLES) if rng.random() < HIDDEN_STYLE_SHARE else None) for _ in range(count)]
-    return to_tensor([draw(scene) for scene in scenes])
+    return {"pictures": stacked(map(draw, scenes))}
 
 
 def psnr(vae, pictures: torch.Tensor) -> float:
@@ -30,20 +31,20 @@ def psnr(vae, pictures: torch.Tensor) -> float:
 def train_vae(run: Path, minutes: float, device: torch.device, precision: torch.dtype, initial=None):
     torch.manual_seed(0)
     vae = initial or build_vae()
-    held_out = draw_batch(np.random.default_rng(999), 200).to(device)
+    held_out = to_tensor(draw_pictures(np.random.default_rng(999), 200)["pictures"]).to(device)
 
-    def loss_of_batch(rng: np.random.Generator, _fraction: float) -> tuple[torch.Tensor, int]:
-        pictures = draw_batch(rng, BATCH).to(device)
+    def loss_of_batch(batch: Batch, _cooling: torch.Tensor) -> torch.Tensor:
+        pictures = to_tensor(batch["pictures"])
         code = vae.encode(pictures).latent_dist
         error = vae.decode(code.sample()).sample.float() - pictures
-        return error.abs().mean() + 2 * error.square().mean() + KL_WEIGHT * code.kl().mean(), BATCH
+        return error.abs().mean() + 2 * error.square().mean() + KL_WEIGHT * code.kl().mean()
 
     stage = Stage("vae", minutes, learning_rate=2e-3, seed=0, warmup=50)
     train(
-        stage, run, SETTINGS, {"vae": vae}, loss_of_batch, device=device, precision=precision,
+        stage, run, SETTINGS, {"vae": vae}, partial(draw_pictures, count=batch_size(BATCH, device)), loss_of_batch, device=device, precision=precision,
         report=lambda: f"PSNR {psnr(vae, held_out):.1f} dB",
     )
     with torch.no_grad():
-        latents = vae.encode(draw_batch(np.random.default_rng(5), 500).to(device)).latent_dist.mean
+        latents = vae.encode(to_tensor(draw_pictures(np.random.default_rng(5), 500)["pictures"]).to(device)).latent_dist.mean
     vae.register_to_config(scaling_factor=float(1 / latents.std()))
     return vae

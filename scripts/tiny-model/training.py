@@ -1,24 +1,29 @@
 """One training loop for every network: a time budget, a checkpoint, and Ctrl-C at any moment."""
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from world import enlarge
+from world import SCALE
 
 SAVE_EVERY = 110  # seconds
 REPORT_EVERY = 30
+# On the processor steps are scarcer than samples. A GPU takes so many more samples in a step of the same length.
+GPU_BATCH = 8
+RECORD_AFTER = 10  # steps
+
+Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,13 @@ class Stage:
     channels_last: bool = False
 
 
-def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
-    """Pictures on the fat grid to `[B, 3, PIXELS, PIXELS]` in -1..1."""
-    return torch.from_numpy(np.stack([enlarge(p) for p in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+def stacked(pictures: Iterable[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(list(pictures)))
+
+
+def to_tensor(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures on the fat grid, `[B, GRID, GRID, 3]` in 0..255, to `[B, 3, PIXELS, PIXELS]` in -1..1."""
+    return nn.functional.interpolate(pictures.permute(0, 3, 1, 2).float(), scale_factor=SCALE) / 127.5 - 1
 
 
 def cooldown(fraction: float) -> float:
@@ -55,14 +64,20 @@ def learning_rate(stage: Stage, step: int, fraction: float) -> float:
 
 
 def choose_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it cannot be recorded
+    torch.cuda.set_stream(torch.cuda.Stream())  # on the default one nothing can be recorded
+    return torch.device("cuda")
 
 
 def choose_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where a product of matrices is truly faster in it: emulated, it is hundreds of times slower."""
 
     def seconds(dtype: torch.dtype) -> float:
-        a = torch.randn(256, 256, device=device).to(dtype)
+        side = 4096 if device.type == "cuda" else 256
+        a = torch.randn(side, side, device=device).to(dtype)
         best = math.inf
         for _ in range(3):
             start = time.perf_counter()
@@ -73,9 +88,58 @@ def choose_precision(device: torch.device) -> torch.dtype:
         return best
 
     plain, half = seconds(torch.float32), seconds(torch.bfloat16)
-    chosen = torch.bfloat16 if half < 0.7 * plain else torch.float32
+    chosen = torch.bfloat16 if half < 0.5 * plain else torch.float32
     print(f"{device}: float32 {plain * 1e3:.2f} ms, bfloat16 {half * 1e3:.2f} ms a product; training in {str(chosen)[6:]}", flush=True)
     return chosen
+
+
+def batch_size(on_processor: int, device: torch.device) -> int:
+    return on_processor * (GPU_BATCH if device.type == "cuda" else 1)
+
+
+class Drawn(IterableDataset):
+    """Batches without end; each process that draws has random numbers of its own."""
+
+    def __init__(self, draw_batch: Callable[[np.random.Generator], Batch], seed: list[int]) -> None:
+        self.draw_batch, self.seed = draw_batch, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
+        while True:
+            yield self.draw_batch(rng)
+
+
+def leave_ctrl_c_to_the_parent(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def drawn_batches(draw_batch: Callable[[np.random.Generator], Batch], seed: list[int], device: torch.device) -> Iterator[Batch]:
+    """On a GPU all cores but one draw for it."""
+    gpu = device.type == "cuda"
+    workers = max(1, (os.cpu_count() or 2) - 1) if gpu else 0
+    return iter(DataLoader(
+        Drawn(draw_batch, seed), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+        worker_init_fn=leave_ctrl_c_to_the_parent,
+    ))
+
+
+class Recorded:
+    """A step for a GPU: its kernels are so small that launching them takes longer than running them, so they are recorded once and replayed."""
+
+    def __init__(self, step: Callable[..., torch.Tensor], inputs: tuple) -> None:
+        self.inputs = inputs
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
+            self.loss = step(*inputs)
+
+    def __call__(self, batch: Batch, cooling: torch.Tensor) -> torch.Tensor:
+        kept, kept_cooling = self.inputs
+        for name, value in batch.items():
+            kept[name].copy_(value, non_blocking=True)
+        kept_cooling.copy_(cooling)
+        self.graph.replay()
+        return self.loss
 
 
 def save_checkpoint(path: Path, state: dict) -> None:
@@ -107,7 +171,8 @@ def train(
     run: Path,
     settings: dict,
     modules: dict[str, nn.Module],
-    loss_of_batch: Callable[[np.random.Generator, float], tuple[torch.Tensor, int]],
+    draw_batch: Callable[[np.random.Generator], Batch],
+    loss_of_batch: Callable[[Batch, torch.Tensor], torch.Tensor],
     *,
     device: torch.device,
     precision: torch.dtype,
@@ -115,17 +180,20 @@ def train(
 ) -> dict:
     """Trains until the stage's minutes (of all runs together) are spent; returns the final checkpoint.
 
-    `loss_of_batch(rng, fraction)` draws a batch and returns its loss and its number of samples, where `fraction` of the time is spent. The modules end with the averaged
-    weights where the stage has an average.
+    `draw_batch(rng)` makes a batch of tensors of equal length, of the same shapes each time, in a process of its own if there is a GPU (so it has to
+    be picklable); `loss_of_batch(batch, cooling)` gets it on the device, with `cooldown`'s value as a tensor, and never waits for the device. The
+    modules end with the averaged weights where the stage has an average.
     """
     run.mkdir(parents=True, exist_ok=True)
-    path = run / f"{stage.name}.pt"
+    path, gpu = run / f"{stage.name}.pt", device.type == "cuda"
     for module in modules.values():
         module.to(device)
         if stage.channels_last:
             module.to(memory_format=torch.channels_last)
     params = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay)
+    optimizer = torch.optim.AdamW(
+        params, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay, fused=gpu, capturable=gpu
+    )
     average = [p.detach().clone() for p in params] if stage.ema else []
     step, samples, spent, log = 0, 0, 0.0, []
     if saved := load_checkpoint(path, settings):
@@ -135,8 +203,10 @@ def train(
         average = [a.to(device) for a in saved["average"]]
         step, samples, spent, log = saved["step"], saved["samples"], saved["seconds"], saved["log"]
         print(f"{stage.name}: resumed at step {step}, {spent / 60:.1f} minutes", flush=True)
+    rate = torch.zeros((), device=device)
+    for group in optimizer.param_groups:
+        group |= {"fused": gpu, "capturable": gpu}  # the checkpoint may be from another device
     torch.manual_seed(stage.seed * 1_000_003 + step)
-    rng = np.random.default_rng([stage.seed, step])
     total = stage.minutes * 60
 
     def state() -> dict:
@@ -145,6 +215,15 @@ def train(
             "average": average, "step": step, "samples": samples, "seconds": spent, "log": log,
         }
 
+    def plain_step(batch: Batch, cooling: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32, cache_enabled=False):
+            loss = loss_of_batch(batch, cooling)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        optimizer.step()
+        return loss.detach()
+
     stopped = False
 
     def stop(*_: object) -> None:
@@ -152,22 +231,22 @@ def train(
         stopped = True
 
     handlers = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    batches, run_step, first = drawn_batches(draw_batch, [stage.seed, step], device), plain_step, step
     began, before = time.monotonic(), spent
     reported = written = began
     losses: list[float] = []
-    autocast = torch.autocast(device.type, dtype=precision) if precision != torch.float32 else contextlib.nullcontext()
     try:
         while spent < total and not stopped:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(stage, step, spent / total)
-            with autocast:
-                loss, count = loss_of_batch(rng, spent / total)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(params, 1.0)
-            optimizer.step()
-            step, samples = step + 1, samples + count
-            losses.append(loss.item())
+                value = learning_rate(stage, step, spent / total)
+                group["lr"] = rate.fill_(value) if gpu else value
+            batch = {name: value.to(device, non_blocking=True) for name, value in next(batches).items()}
+            cooling = torch.tensor(cooldown(spent / total), device=device)
+            if gpu and step == first + RECORD_AFTER:
+                torch.cuda.synchronize()
+                run_step = Recorded(plain_step, (batch, cooling))
+            losses.append(run_step(batch, cooling).item())
+            step, samples = step + 1, samples + len(next(iter(batch.values())))
             if stage.ema:
                 keep = min(stage.ema, (1 + step) / (10 + step))
                 torch._foreach_lerp_(average, [p.detach() for p in params], 1 - keep)
@@ -181,8 +260,7 @@ def train(
             if now - written > SAVE_EVERY:
                 written = now
                 save_checkpoint(path, state())
-        if time.monotonic() != began:
-            save_checkpoint(path, state())
+        save_checkpoint(path, state())
     finally:
         for s, handler in handlers.items():
             signal.signal(s, handler)
