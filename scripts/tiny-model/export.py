@@ -93,6 +93,15 @@ def export(out: Path, tokenizer_folder: Path, vae: AutoencoderKL, unet: UNet2DCo
     print(f"Exported {size / 2 ** 20:.1f} MB to {out}")
 
 
+def keep_parts(run: Path, tokenizer_folder: Path, vae: AutoencoderKL, pair: ClipPair) -> None:
+    """Puts what is trained beside the checkpoint of the diffusion model, so that it can be exported while it trains."""
+    if tokenizer_folder != run / "tokenizer":
+        shutil.copytree(tokenizer_folder, run / "tokenizer", dirs_exist_ok=True)
+    vae.save_pretrained(run / "vae")
+    pair.vision.save_pretrained(run / "image_encoder")
+    pair.text.save_pretrained(run / "clip_text_encoder")
+
+
 def load_pair(folder: Path, tokenizer) -> ClipPair:
     pair = ClipPair(tokenizer)
     pair.text = CLIPTextModelWithProjection.from_pretrained(folder / "clip_text_encoder", dtype=torch.float32)

@@ -32,9 +32,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="threads of the processor (default: all)")
     given = parser.parse_args()
     check_packages()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the processes that draw are forks
     import torch
 
-    from export import PACKAGE, export, load_export
+    from export import PACKAGE, export, keep_parts, load_export
     from judges import train_classifier
     from models import ROW_SCALE, build_unet, scale_residual
     from namer import Names, fitted_namer
@@ -73,6 +74,7 @@ def main() -> None:
         pair = train_clip(run, minutes["clip"], names, device, precision)
         train_classifier(run, minutes["classifier"], device, precision)
         networks = (build_unet(), *train_reading(run, minutes["reading"], names, device, precision))
+    keep_parts(run, tokenizer_folder, vae, pair)
     unet, text_encoder, state = train_diffusion(run, minutes["diffusion"], names, vae, device, precision, networks)
     print(f"{state['samples']} samples in {state['seconds'] / 60:.0f} minutes")
     export(given.out or PACKAGE, tokenizer_folder, vae.cpu(), unet.cpu(), text_encoder.cpu(), pair.cpu())
