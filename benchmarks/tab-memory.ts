@@ -56,8 +56,11 @@ function recordStep(recompute: boolean): Graph {
   return recordGraph(GPU, step, Object.fromEntries(given)).recorder.graph;
 }
 
-/** Bytes at the moment when most are alive: made on the way to the loss, and made after it. */
-function peakOf(graph: Graph): { kept: number; working: number } {
+/**
+ * Bytes at the moment when most are alive: made on the way to the loss, and made after it.
+ * @param halves - Whether a weight is made float32 for each node that takes it, and freed after it.
+ */
+function peakOf(graph: Graph, halves: boolean): { kept: number; working: number } {
   const { nodes } = needed(graph);
   const owner = new Map<string, string>(); // reshaping takes no memory
   const ownerOf = (name: string) => owner.get(name) ?? name;
@@ -69,6 +72,11 @@ function peakOf(graph: Graph): { kept: number; working: number } {
     for (const input of inputs) if (input) lastUse.set(ownerOf(input.name), i);
   });
   const forward = ancestors(nodes, 'out.loss');
+  const weights = new Set(graph.weights.map(({ value }) => value.name));
+  const castFor = ({ inputs }: Node): number => {
+    const cast = inputs.filter((input) => halves && input && weights.has(input.name));
+    return cast.reduce((sum, input) => sum + 4 * sizeOf(input?.shape ?? []), 0);
+  };
   const alive = new Map<string, { bytes: number; forward: boolean }>();
   const sums = { kept: 0, working: 0 };
   const count = (entry: { bytes: number; forward: boolean }, sign: number) => {
@@ -82,7 +90,8 @@ function peakOf(graph: Graph): { kept: number; working: number } {
       alive.set(name, entry);
       count(entry, 1);
     }
-    if (sums.kept + sums.working > peak.kept + peak.working) peak = { ...sums };
+    const working = sums.working + castFor(node);
+    if (sums.kept + working > peak.kept + peak.working) peak = { kept: sums.kept, working };
     for (const [name, entry] of alive) {
       if ((lastUse.get(name) ?? i) > i) continue;
       alive.delete(name);
@@ -110,11 +119,11 @@ function weightBytes(graph: Graph, part: string, bytesEach: number): number {
 
 for (const recompute of [false, true]) {
   const graph = recordStep(recompute);
-  const { kept, working } = peakOf(graph);
   for (const [precision, bytesEach] of [
     ['half', 2],
     ['float32', 4],
   ] as const) {
+    const { kept, working } = peakOf(graph, precision === 'half');
     const groups = {
       'UNet weights': weightBytes(graph, 'unet', bytesEach),
       'text encoder weights': weightBytes(graph, 'text_encoder', bytesEach),

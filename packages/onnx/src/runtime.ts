@@ -5,6 +5,7 @@ import {
   type TensorFunction,
   type TensorRef,
   TextualInversionError,
+  tf,
 } from '@textual-inversion/core';
 import type { InferenceSession } from 'onnxruntime-common';
 import { checkFinite } from './finite.js';
@@ -49,16 +50,20 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
   const versions = new Map<TensorRef['source'], string | undefined>();
   const placed = new Set<{ dispose(): void }>();
   let bytes = 0;
+  // A browser's tab, or a desktop's graphics memory; elsewhere time counts more.
+  const scarce = () => provider === 'webgpu' && bytes > ROOMY_BYTES;
+  let halvesWork: Promise<boolean> | undefined;
   const compileOne = async (name: string, fn: TensorFunction<string, string>, inputs: Record<string, HostTensor>) => {
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
-    return startGraph(ort, name, recordGraph(target, fn, inputs), settings);
+    const graph = recordGraph(target, fn, inputs);
+    const halves = scarce() && (await (halvesWork ??= takesHalves(ort, settings)));
+    return startGraph(ort, name, graph, { ...settings, halves });
   };
   return {
     name: `onnx-${provider}`,
     compiled: true,
-    // A browser's tab, or a desktop's graphics memory; elsewhere time counts more.
-    scarce: () => provider === 'webgpu' && bytes > ROOMY_BYTES,
+    scarce,
     async place(ref, { shape, permute }) {
       await checkFinite(ref);
       versions.set(ref.source, ref.source.version);
@@ -205,5 +210,26 @@ async function tryOut(ort: OrtModule, settings: SessionSettings, target: Target)
       fix: 'Choose another backend, or install a build of ONNX Runtime that has the provider.',
       cause,
     });
+  }
+}
+
+/** Whether the provider computes with weights of half precision; not every graphics adapter does. Found out by running a small graph. */
+export async function takesHalves(ort: OrtModule, settings: SessionSettings): Promise<boolean> {
+  // A browser's device says so; trying it there would leave an error on the console.
+  if (settings.device?.features.has('shader-f16') === false) return false;
+  const source = { name: 'one half', size: 2, read: () => Promise.resolve(Uint8Array.of(0x00, 0x38)) };
+  const half = weightTensor({ name: 'half', dtype: 'F16', shape: [1], source, offset: 0, length: 2 }, [1], undefined);
+  const input = { x: { data: Float32Array.of(3), shape: [1] } };
+  const graph = recordGraph({ ...GPU, roomy: true }, ({ x }) => ({ y: tf.mul(half, x as never) }), input);
+  half.dispose();
+  // That it fails is an answer, not an error to be logged.
+  const options = { ...settings.options, logSeverityLevel: 4 } as const;
+  try {
+    const started = await startGraph(ort, 'half precision', graph, { ...settings, halves: true, options });
+    const { y } = await started.run(input);
+    started.dispose();
+    return y?.data[0] === 1.5;
+  } catch {
+    return false;
   }
 }

@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ByteSource, type DType, type TensorRef, tf, toFloat16 } from '@textual-inversion/core';
 import * as ort from 'onnxruntime-node';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { createOnnxRuntime, probeProviders } from './index.js';
 import { recordGraph } from './runtime.js';
-import { commonFolder, sessionError } from './session.js';
+import { commonFolder, type OrtModule, type SessionSettings, sessionError } from './session.js';
 import { weightTensor } from './trace-backend.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'onnx-test-'));
@@ -94,6 +94,56 @@ test('providers are tried, the fastest first', async () => {
     ['cpu', true],
     ['no-such-provider', false],
   ]);
+});
+
+describe('beside large weights on a GPU', () => {
+  const F16 = ['shader-f16'];
+  const optimized = join(folder, 'optimized.onnx');
+  /** The CPU in the place of a GPU. */
+  const imitated = (knowsHalves: boolean): OrtModule => ({
+    ...ort,
+    InferenceSession: {
+      create: (model, options = {}) =>
+        options.extra?.['optimization'] && !knowsHalves
+          ? Promise.reject(new Error('the device does not support f16'))
+          : ort.InferenceSession.create(model, { ...options, executionProviders: ['cpu'] }),
+    },
+  });
+  const zeros: ByteSource = {
+    name: 'large',
+    size: 2 ** 28,
+    read: (_, length) => Promise.resolve(new Uint8Array(length)),
+  };
+  const large: TensorRef = { name: 'large', dtype: 'F16', shape: [2 ** 27], source: zeros, offset: 0, length: 2 ** 28 };
+
+  test.each([
+    ['a weight of float16 is cast for each node, right before it', 'F16', true, F16, ['Cast', 'MatMul', 'Cast', 'Mul']],
+    ['it is made float32 where the adapter knows no float16', 'F16', false, F16, ['MatMul', 'Mul']],
+    ['and where the device of a browser has it not', 'F16', true, [], ['MatMul', 'Mul']],
+    ['bfloat16, which no adapter knows, is made float32', 'BF16', true, F16, ['MatMul', 'Mul']],
+  ] as const)('%s', async (_, dtype, knowsHalves, features, expected) => {
+    const runtime = await createOnnxRuntime({
+      ort: imitated(knowsHalves),
+      provider: 'webgpu',
+      threads: 1,
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- nothing else is asked of it
+      device: { features: new Set<string>(features) } as unknown as NonNullable<SessionSettings['device']>,
+      sessionOptions: { optimizedModelFilePath: optimized },
+    });
+    const bytes = bytesOf(dtype === 'F16' ? toFloat16(NUMBERS) : bfloat16);
+    const weight = await runtime.place(stored(dtype, dtype, bytes, true), { shape: [2, 3] });
+    const twice = ({ x }: Record<'x', tf.Tensor>) => ({ y: tf.mul(tf.matMul(x, weight), weight) });
+    const input = { x: { data: Float32Array.of(1, 10, 100, 1000), shape: [2, 2] } };
+    // Names of nodes begin with their operator and lie in the file in the order in which they run.
+    const nodes = () => readFileSync(optimized, 'latin1').match(/(?:Cast|MatMul|Mul)(?=_v)/g);
+    const { y } = await runtime.compile('twice', twice).run(input);
+    expect(y.data).toEqual(Float32Array.of(41, 2 * 52, 3 * 63, 4 * 4100, 5 * 5200, 6 * 6300));
+    expect(nodes()).toEqual(['MatMul', 'Mul']);
+    await runtime.place(large, { shape: large.shape });
+    expect(await runtime.compile('twice beside large weights', twice).run(input)).toEqual({ y });
+    expect(nodes()).toEqual(expected);
+    runtime.dispose();
+  });
 });
 
 test('a large model keeps its filters as they lie in the file; a small one turns them around', () => {

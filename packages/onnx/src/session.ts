@@ -17,6 +17,8 @@ export interface SessionSettings {
   /** Name of the execution provider, as ONNX Runtime's JavaScript knows it. */
   readonly provider: string;
   readonly threads: number | undefined;
+  /** Whether weights of half precision stay so in memory: each is made float32 for the one node that takes it. @defaultValue false */
+  readonly halves?: boolean;
   /** What `webgpu` works on, where it is not to open one itself. */
   readonly device?: InferenceSession.WebGpuExecutionProviderOption['device'];
   /** Further options of ONNX Runtime, for measurements. */
@@ -30,15 +32,19 @@ export async function createSession(
   name: string,
   settings: SessionSettings,
 ): Promise<InferenceSession> {
-  const { provider, threads, device, options } = settings;
+  const { provider, threads, halves, device, options } = settings;
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
   const folder = commonFolder(weights.flatMap(({ ref }) => ref.source.path ?? []));
-  const model = writeModel(graph, ({ value, ref }) =>
-    ref.source.path === undefined
-      ? { location: value.name, offset: 0 }
-      : { location: ref.source.path.slice(folder.length), offset: ref.offset },
-  );
+  const types = new Set(weights.map(({ ref }) => ref.dtype).filter((dtype) => dtype !== 'F32'));
+  const castAtUse = halves === true && types.has('F16') && types.size === 1; // GPUs know no bfloat16
+  const model = writeModel(graph, {
+    placeOf: ({ value, ref }) =>
+      ref.source.path === undefined
+        ? { location: value.name, offset: 0 }
+        : { location: ref.source.path.slice(folder.length), offset: ref.offset },
+    castAtUse,
+  });
   const entries = {
     ...(folder ? { model_external_initializers_file_folder_path: folder } : {}),
     // Between the thousands of short nodes of a small model, waking a sleeping thread takes longer than the node; a thread that spins on
@@ -65,6 +71,7 @@ export async function createSession(
       ...options,
       extra: {
         ...options?.extra,
+        ...(castAtUse ? { optimization: { disable_specified_optimizers: CASTING_OPTIMIZERS } } : {}),
         session: entries,
       },
     });
@@ -75,6 +82,9 @@ export async function createSession(
 
 /** Our graphs store pictures channels first; the provider would by default move the channels around every convolution. */
 const CHANNELS_FIRST = { name: 'webgpu', preferredLayout: 'NCHW' } as const;
+
+/** What would cast weights when the session is made, or one cast for the forward and the backward pass. */
+const CASTING_OPTIMIZERS = 'ConstantFolding;FuseFp16InitializerToFp32NodeTransformer;CommonSubexpressionElimination';
 
 /** Weights from which memory counts more than a tenth of the time. */
 const MANY_BYTES = 2 ** 28;

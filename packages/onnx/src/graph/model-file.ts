@@ -35,15 +35,20 @@ export interface WeightPlace {
   readonly offset: number;
 }
 
-/**
- * Writes a graph as an ONNX model. Nodes that no output needs are left out.
- * @param placeOf - Where the numbers of a weight are.
- */
-export function writeModel(graph: Graph, placeOf: (weight: WeightUse) => WeightPlace): Uint8Array {
+/** How weights are written. */
+export interface WeightWriting {
+  /** Where the numbers of a weight are. */
+  readonly placeOf: (weight: WeightUse) => WeightPlace;
+  /** Whether each node that takes a weight of half precision has a cast of its own. @defaultValue one cast of a weight for all nodes */
+  readonly castAtUse?: boolean;
+}
+
+/** Writes a graph as an ONNX model. Nodes that no output needs are left out. */
+export function writeModel(graph: Graph, writing: WeightWriting): Uint8Array {
   const w = protobuf.Writer.create();
   w.uint32(field(1, VARINT)).int64(IR_VERSION);
   w.uint32(field(2, LENGTH_DELIMITED)).string('textual-inversion');
-  message(w, 7, () => writeGraph(w, graph, placeOf));
+  message(w, 7, () => writeGraph(w, graph, writing));
   for (const [domain, version] of [
     ['', OPSET],
     [MICROSOFT, 1],
@@ -62,26 +67,47 @@ function message(w: Writer, number: number, write: () => void): void {
   w.ldelim();
 }
 
-function writeGraph(w: Writer, graph: Graph, placeOf: (weight: WeightUse) => WeightPlace): void {
+function writeGraph(w: Writer, graph: Graph, writing: WeightWriting): void {
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
-  // Numbers of half precision are cast once, when the session folds its constants.
-  for (const { value, ref } of weights) {
-    if (ref.dtype === 'F32') continue;
-    const cast = { op: 'Cast', domain: '', inputs: [{ ...value, name: stored(value) }], outputs: [value] };
-    message(w, 1, () => writeNode(w, { ...cast, attributes: { to: { int: ELEMENT.float32 } } }, placeOf));
-  }
-  for (const node of nodes) message(w, 1, () => writeNode(w, node, placeOf));
+  // ONNX Runtime works its way from the outputs to what they need, the node that was written first at last: so each cast comes right before
+  // the node that takes it. Written among the others, all casts would come before all other nodes.
+  for (const node of withCasts(nodes, weights, writing)) message(w, 1, () => writeNode(w, node, writing));
   w.uint32(field(2, LENGTH_DELIMITED)).string('graph');
   for (const constant of graph.constants) {
     if (names.has(constant.value.name)) message(w, 5, () => writeConstant(w, constant));
   }
-  for (const weight of weights) message(w, 5, () => writeWeight(w, weight, placeOf(weight)));
+  for (const weight of weights) message(w, 5, () => writeWeight(w, weight, writing.placeOf(weight)));
   for (const value of graph.inputs) message(w, 11, () => writeValueInfo(w, value));
   for (const value of graph.outputs) message(w, 12, () => writeValueInfo(w, value));
 }
 
 const stored = (value: Value): string => `${value.name}_stored`;
+
+/** First the casts of weights that are not stored as float32, then `nodes`, which take what the casts give. */
+function withCasts(
+  nodes: readonly Node[],
+  weights: readonly WeightUse[],
+  { castAtUse = false }: WeightWriting,
+): readonly Node[] {
+  const casts: Node[] = [];
+  const cast = (value: Value, output: Value): Value => {
+    const inputs = [{ ...value, name: stored(value) }];
+    casts.push({ op: 'Cast', domain: '', inputs, outputs: [output], attributes: { to: { int: ELEMENT.float32 } } });
+    return output;
+  };
+  const values = new Map(
+    weights.flatMap(({ value, ref }) => (ref.dtype === 'F32' ? [] : [[value.name, value] as const])),
+  );
+  if (!castAtUse) {
+    for (const value of values.values()) cast(value, value);
+    return [...casts, ...nodes];
+  }
+  const own = (value: Value | undefined): Value | undefined =>
+    value && values.has(value.name) ? cast(value, { ...value, name: `${value.name}_${casts.length}` }) : value;
+  const takers = nodes.map((node) => ({ ...node, inputs: node.inputs.map(own) }));
+  return [...casts, ...takers];
+}
 
 /** What the outputs depend on, in the order it was recorded. */
 export function needed(graph: Graph): { nodes: Node[]; names: ReadonlySet<string> } {
@@ -98,7 +124,7 @@ export function needed(graph: Graph): { nodes: Node[]; names: ReadonlySet<string
   return { nodes: nodes.reverse(), names };
 }
 
-function writeNode(w: Writer, node: Node, placeOf: (weight: WeightUse) => WeightPlace): void {
+function writeNode(w: Writer, node: Node, writing: WeightWriting): void {
   for (const input of node.inputs) w.uint32(field(1, LENGTH_DELIMITED)).string(input?.name ?? '');
   for (const output of node.outputs) w.uint32(field(2, LENGTH_DELIMITED)).string(output.name);
   w.uint32(field(3, LENGTH_DELIMITED)).string(`${node.op}_${node.outputs[0]?.name ?? ''}`);
@@ -106,13 +132,13 @@ function writeNode(w: Writer, node: Node, placeOf: (weight: WeightUse) => Weight
   for (const [name, attribute] of Object.entries(node.attributes)) {
     message(w, 5, () => {
       w.uint32(field(1, LENGTH_DELIMITED)).string(name);
-      writeAttribute(w, attribute, placeOf);
+      writeAttribute(w, attribute, writing);
     });
   }
   if (node.domain) w.uint32(field(7, LENGTH_DELIMITED)).string(node.domain);
 }
 
-function writeAttribute(w: Writer, attribute: Attribute, placeOf: (weight: WeightUse) => WeightPlace): void {
+function writeAttribute(w: Writer, attribute: Attribute, writing: WeightWriting): void {
   const kind = (type: number): Writer => w.uint32(field(20, VARINT)).int32(type);
   if ('int' in attribute) {
     w.uint32(field(3, VARINT)).int64(attribute.int);
@@ -127,7 +153,7 @@ function writeAttribute(w: Writer, attribute: Attribute, placeOf: (weight: Weigh
     for (const int of attribute.ints) w.uint32(field(8, VARINT)).int64(int);
     kind(7);
   } else {
-    message(w, 6, () => writeGraph(w, attribute.graph, placeOf));
+    message(w, 6, () => writeGraph(w, attribute.graph, writing));
     kind(5);
   }
 }
