@@ -63,9 +63,10 @@ export async function createSession(
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
       // An arena grows in powers of two and keeps what it has: up to twice the memory of a large model's step, for no time. A small
-      // one's step takes a tenth longer without, for pages that it asks the system for again and again.
+      // one's step takes a tenth longer without, for pages that it asks the system for again and again, and another twentieth without
+      // a plan of where in one block each tensor lies.
       enableCpuMemArena: arena,
-      enableMemPattern: false,
+      enableMemPattern: arena,
       logSeverityLevel: 3,
       ...(external.length > 0 ? { externalData: external } : {}),
       ...options,
