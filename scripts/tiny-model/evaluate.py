@@ -18,9 +18,10 @@ from judges import answers, background_word, classify, read_figure, readable, sa
 from models import ClipPair
 from sampling import GUIDANCE, STEPS, Painter, sheet
 from namer import Names
+from supply import stacked, to_tensor
 from train_clip import retrieval
 from train_vae import draw_pictures, psnr
-from training import choose_device, stacked, to_tensor
+from training import choose_device
 from world import BACKGROUNDS, Scene, hue_word, random_look, random_scene
 
 SEED = 20_240

@@ -17,7 +17,8 @@ from export import PACKAGE, load_export
 from judges import background_word
 from models import TRAIN_STEPS, ClipPair, alphas_cumprod, with_rows
 from sampling import GUIDANCE, Painter, sheet
-from training import choose_device, stacked, to_tensor
+from supply import stacked, to_tensor
+from training import choose_device
 from vocabulary import encode
 from world import BACKGROUNDS
 

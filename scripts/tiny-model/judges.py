@@ -11,7 +11,8 @@ from torch import nn
 
 from drawing import draw
 from models import PIXELS
-from training import Batch, Stage, batch_size, stacked, to_tensor, train
+from supply import Batch, batch_size, stacked, to_tensor
+from training import Stage, train
 from world import BACKGROUNDS, BESIDE, COLOURS, MOUTHS, PATTERNS, SCENES, SHAPES, SIDES, STYLES, TOPS, Scene, hue_word, random_scene
 
 BATCH = 64

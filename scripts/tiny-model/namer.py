@@ -16,7 +16,7 @@ from transformers import CLIPTextModel
 from captions import named_looks
 from drawing import draw
 from models import with_rows
-from training import Batch
+from supply import Batch
 from vocabulary import encode
 from world import GRID, Look, Scene
 

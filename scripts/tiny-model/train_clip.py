@@ -12,7 +12,8 @@ from captions import caption
 from drawing import draw
 from models import CLIP_TEXT_WIDTH, SETTINGS, ClipPair
 from namer import Namer, Names
-from training import Batch, Stage, batch_size, stacked, to_tensor, train
+from supply import Batch, batch_size, stacked, to_tensor
+from training import Stage, train
 from world import pick, random_scene
 
 BATCH = 128

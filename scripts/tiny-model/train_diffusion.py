@@ -11,8 +11,9 @@ from captions import Example, example
 from judges import numbered
 from models import SETTINGS, TRAIN_STEPS, alphas_cumprod
 from namer import Names
+from supply import Batch, batch_size, stacked, to_tensor
 from train_reading import KEEP, READ, told_answers
-from training import Batch, Stage, batch_size, stacked, to_tensor, train
+from training import Stage, train
 
 BATCH = 16
 CAPTION_DROP = 0.1

@@ -17,7 +17,8 @@ from captions import caption
 from judges import ATTRIBUTES, answer_loss, answers, numbered, said, visible
 from models import SETTINGS, TEXT_WIDTH, build_text_encoder
 from namer import Namer, Names
-from training import Batch, Stage, batch_size, train
+from supply import Batch, batch_size
+from training import Stage, train
 from world import Scene, pick, random_scene
 
 BATCH = 64

@@ -9,7 +9,8 @@ import torch
 
 from drawing import draw
 from models import SETTINGS, build_vae
-from training import Batch, Stage, batch_size, stacked, to_tensor, train
+from supply import Batch, batch_size, stacked, to_tensor
+from training import Stage, train
 from world import HIDDEN_STYLES, pick, random_scene
 
 BATCH = 8
