@@ -25,6 +25,7 @@ from training import choose_device
 from world import BACKGROUNDS, Scene, hue_word, random_look, random_scene
 
 SEED = 20_240
+SHEET = 60  # samples on a picture
 NAMED_ANSWERS = ("hue", "pattern", "top", "shape", "mouth", "eyes", "hat", "balloon", "beside", "style", "background", "count", "size", "side")
 COLLAPSE_PROMPTS = (("red", "white"), ("green", "purple"), ("blue", "yellow"), ("pink", "black"))
 
@@ -124,8 +125,8 @@ def evaluate(folder: Path, run: Path, count: int, guidance: float, classifier_mi
     followed, pictures, pairs = prompt_following(painter, classifier, count, guidance)
     numbers |= followed | {"seconds_per_picture": (time.monotonic() - began) / count}
     numbers["collapse"] = collapse(painter, pair, guidance)
-    Image.fromarray(sheet([list(pictures[i:i + 10]) for i in range(0, 60, 10)])).save(run / "held-out.png")
-    (run / "held-out.txt").write_text("".join(f"{i}: {text}\n" for i, (_, text) in enumerate(pairs[:60])), "utf-8")
+    Image.fromarray(sheet([list(pictures[i:i + 10]) for i in range(0, SHEET, 10)])).save(run / "held-out.png")
+    (run / "held-out.txt").write_text("".join(f"{i}: {text}\n" for i, (_, text) in enumerate(pairs[:SHEET])), "utf-8")
     (run / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n", "utf-8")
     return numbers
 
@@ -153,6 +154,8 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--classifier-minutes", type=float, default=8)
     given = parser.parse_args()
+    if given.captions < SHEET:
+        parser.error(f"--captions: at least {SHEET}, which the sheet of samples shows, found {given.captions}")
     print(table(evaluate(given.model, given.run, given.captions, given.guidance, given.classifier_minutes)))
 
 
