@@ -19,7 +19,7 @@ from models import ClipPair
 from sampling import GUIDANCE, STEPS, Painter, sheet
 from namer import Names
 from supply import stacked, to_tensor
-from train_clip import retrieval
+from train_clip import draw_held_out, retrieval
 from train_vae import draw_pictures, psnr
 from training import choose_device
 from world import BACKGROUNDS, Scene, hue_word, random_look, random_scene
@@ -119,7 +119,7 @@ def evaluate(folder: Path, run: Path, count: int, guidance: float, classifier_mi
     classifier = train_classifier(run, classifier_minutes, device, torch.float32).eval()
     numbers: dict = {"guidance": guidance, "steps": STEPS, "captions": count}
     numbers["psnr"] = psnr(vae, to_tensor(draw_pictures(np.random.default_rng(SEED), count)["pictures"]).to(device))
-    numbers["retrieval"] = retrieval(pair, Names(tokenizer), SEED)
+    numbers["retrieval"] = retrieval(pair, draw_held_out(Names(tokenizer), SEED))
     painter = Painter(folder, tokenizer, vae, unet, text_encoder)
     began = time.monotonic()
     followed, pictures, pairs = prompt_following(painter, classifier, count, guidance)

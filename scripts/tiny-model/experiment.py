@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from training import choose_device
 from vocabulary import encode
 from world import BACKGROUNDS
 
+# How the learning rate goes over a run, as packages/core names it.
+SHAPES = {"constant": lambda _: 1.0, "linear": lambda done: 1 - done, "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done))}
 CONCEPTS = ("dotti", "zebro", "lemmi")
 EDITS = (
     "a photo of {} on a pink background", "a photo of {} on the beach", "a photo of {} wearing a red hat", "a photo of {} next to a house",
@@ -50,7 +53,8 @@ def invert(concept: ConceptSet, hints: dict, tokenizer, vae, unet, text_encoder,
     frozen = embedding.weight.detach().clone()
     vector = frozen[number].clone().requires_grad_(True)
     optimizer = torch.optim.AdamW([vector], lr=hints["learningRate"], weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / hints["steps"])  # the hints' shape, linear
+    shape = SHAPES[hints.get("learningRateShape", "constant")]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: shape(step / hints["steps"]))
     with torch.no_grad():
         code = vae.encode(to_tensor(stacked(map(draw, concept.training))).to(unet.device)).latent_dist
     signal, losses = alphas_cumprod().to(unet.device), []
@@ -108,8 +112,9 @@ def main() -> None:
     given = parser.parse_args()
     hints = json.loads(given.hints.read_text("utf-8"))
     tokenizer, vae, unet, text_encoder, pair = load_export(given.model)
+    device = choose_device()
     for module in (vae, unet, text_encoder, pair):
-        module.to(choose_device()).eval().requires_grad_(False)
+        module.to(device).eval().requires_grad_(False)
     painter = Painter(given.model, tokenizer, vae, unet, text_encoder)
     results, rows = {}, []
     for concept in concept_sets():

@@ -21,6 +21,7 @@ TRAIN_STEPS = 1000
 # Trained freely, the rows of names have a length of some 150, and Adam with the learning rates of textual inversion would never reach
 # them. In an export they are so many times as long: 0.3, as in Stable Diffusion (see scale_residual). A power of two changes no digit.
 ROW_SCALE = 2.0 ** -9
+LAYER_NORM_EPSILON = 1e-5
 # A checkpoint of other settings is refused by comparing these.
 SETTINGS = {
     "pixels": PIXELS, "latent_channels": LATENT_CHANNELS, "vae_channels": list(VAE_CHANNELS), "unet_channels": list(UNET_CHANNELS),
@@ -49,7 +50,7 @@ def build_unet() -> UNet2DConditionModel:
 def text_config(tokenizer, width: int, layers: int, projection: int) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=4,
-        max_position_embeddings=MAX_LENGTH, hidden_act="quick_gelu", projection_dim=projection, bos_token_id=tokenizer.bos_token_id,
+        max_position_embeddings=MAX_LENGTH, hidden_act="quick_gelu", layer_norm_eps=LAYER_NORM_EPSILON, projection_dim=projection, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )
 
@@ -58,17 +59,19 @@ def build_text_encoder(tokenizer) -> CLIPTextModel:
     return CLIPTextModel(text_config(tokenizer, TEXT_WIDTH, 3, TEXT_WIDTH))
 
 
-def scale_residual(text_encoder: CLIPTextModel, factor: float) -> None:
-    """Scales all that adds up to the states between the layers. Only layer norms read those, so that the encoder gives what it gave, and its
-    embedding's rows are `factor` times as long."""
+def scale_residual(text_encoder: CLIPTextModel, scale: float) -> None:
+    """Brings all that adds up to the states between the layers to `scale` times what it was in training. Only layer norms read those, so that the
+    encoder gives what it gave, with rows of another length. The norms' epsilon goes along and tells how it is scaled now."""
+    epsilon = LAYER_NORM_EPSILON * scale ** 2
+    factor = (epsilon / text_encoder.config.layer_norm_eps) ** 0.5
     with torch.no_grad():
         for name, parameter in text_encoder.named_parameters():
             if "embeddings" in name or "out_proj" in name or "fc2" in name:
                 parameter.mul_(factor)
-    text_encoder.config.layer_norm_eps *= factor ** 2
+    text_encoder.config.layer_norm_eps = epsilon
     for module in text_encoder.modules():
         if isinstance(module, nn.LayerNorm):
-            module.eps *= factor ** 2
+            module.eps = epsilon
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def main() -> None:
 
     from export import PACKAGE, export, keep_parts, load_export
     from judges import train_classifier
-    from models import ROW_SCALE, build_unet, scale_residual
+    from models import build_unet, scale_residual
     from namer import Names, fitted_namer
     from train_clip import train_clip
     from train_diffusion import train_diffusion
@@ -64,7 +64,7 @@ def main() -> None:
     names = Names(tokenizer)
     if started:
         vae, unet, text_encoder, pair = started  # an export's latents are what its UNet knows, so its autoencoder stays as it is
-        scale_residual(text_encoder, 1 / ROW_SCALE)
+        scale_residual(text_encoder, 1.0)
         minutes["diffusion"] += minutes["vae"] + minutes["reading"]
         pair = train_clip(run, minutes["clip"], names, device, precision, (pair, fitted_namer(pair.text, names)))
         train_classifier(run, minutes["classifier"], device, precision)

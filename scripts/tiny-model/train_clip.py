@@ -32,10 +32,13 @@ def draw_captioned(rng: np.random.Generator, names: Names, count: int, named: fl
     return names.encode(texts, looks) | {"pictures": stacked(pictures)}
 
 
+def draw_held_out(names: Names, seed: int) -> Batch:
+    return draw_captioned(np.random.default_rng(seed), names, 1000, named=0.0, keep=0.9)
+
+
 @torch.no_grad()
-def retrieval(pair: ClipPair, names: Names, seed: int, among: int = 100) -> float:
-    """How often a picture's own caption is the nearest among `among`, of 1,000 without names."""
-    drawn = draw_captioned(np.random.default_rng(seed), names, 1000, named=0.0, keep=0.9)
+def retrieval(pair: ClipPair, drawn: Batch, among: int = 100) -> float:
+    """How often a picture's own caption is the nearest among `among`."""
     device = next(pair.parameters()).device
     image, text = pair(to_tensor(drawn["pictures"]).to(device), drawn["ids"].to(device))
     right = [(a @ b.T).argmax(1).eq(torch.arange(len(a), device=a.device)) for a, b in zip(image.split(among), text.split(among))]
@@ -46,6 +49,7 @@ def train_clip(
     run: Path, minutes: float, names: Names, device: torch.device, precision: torch.dtype, initial: tuple[ClipPair, Namer] | None = None
 ) -> ClipPair:
     torch.manual_seed(1)
+    held_out = draw_held_out(names, seed=999)
     pair, namer = initial or (ClipPair(names.tokenizer), Namer(CLIP_TEXT_WIDTH))
 
     def loss_of_batch(batch: Batch, _cooling: torch.Tensor) -> torch.Tensor:
@@ -60,7 +64,7 @@ def train_clip(
     draw_batch = partial(draw_captioned, names=names, count=batch_size(BATCH, device), named=NAMED_SHARE)
     train(
         stage, run, settings, {"pair": pair, "namer": namer}, draw_batch, loss_of_batch, device=device, precision=precision,
-        report=lambda: f"right caption of 100: {retrieval(pair, names, seed=999):.1%}",
+        report=lambda: f"right caption of 100: {retrieval(pair, held_out):.1%}",
     )
     namer.write(pair.text, names)
     return pair

@@ -29,9 +29,9 @@ def psnr(vae, pictures: torch.Tensor) -> float:
     return float(-10 * torch.log10(((made - pictures) / 2).square().mean()))
 
 
-def train_vae(run: Path, minutes: float, device: torch.device, precision: torch.dtype, initial=None):
+def train_vae(run: Path, minutes: float, device: torch.device, precision: torch.dtype):
     torch.manual_seed(0)
-    vae = initial or build_vae()
+    vae = build_vae()
     held_out = to_tensor(draw_pictures(np.random.default_rng(999), 200)["pictures"]).to(device)
 
     def loss_of_batch(batch: Batch, _cooling: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from supply import Batch, drawn_batches
 
 SAVE_EVERY = 110  # seconds
 REPORT_EVERY = 30
-RECORD_AFTER = 10  # steps
+RECORD_AFTER = 10  # steps: by then the optimizer has its moments and the libraries their memory
 
 
 @dataclass(frozen=True)

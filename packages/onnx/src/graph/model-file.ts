@@ -39,8 +39,8 @@ export interface WeightPlace {
 export interface WeightWriting {
   /** Where the numbers of a weight are. */
   readonly placeOf: (weight: WeightUse) => WeightPlace;
-  /** Whether each node that takes a weight of half precision has a cast of its own. @defaultValue one cast of a weight for all nodes */
-  readonly castAtUse?: boolean;
+  /** Whether each node that takes a weight of half precision has a cast of its own, or all of them have one together. */
+  readonly castAtUse: boolean;
 }
 
 /** Writes a graph as an ONNX model. Nodes that no output needs are left out. */
@@ -88,7 +88,7 @@ const stored = (value: Value): string => `${value.name}_stored`;
 function withCasts(
   nodes: readonly Node[],
   weights: readonly WeightUse[],
-  { castAtUse = false }: WeightWriting,
+  { castAtUse }: WeightWriting,
 ): readonly Node[] {
   const casts: Node[] = [];
   const cast = (value: Value, output: Value): Value => {
