@@ -9,7 +9,7 @@ export async function buildOurs() {
   const outDir = join(HERE, '.cache', 'build');
   await build({
     config: false,
-    entry: { ours: join(HERE, 'ours.ts') },
+    entry: { ours: join(HERE, 'ours.ts'), 'ort-worker': join(HERE, '..', 'packages', 'node', 'src', 'ort-worker.mjs') },
     tsconfig: join(HERE, '..', 'tsconfig.json'),
     outDir,
     format: ['esm'],
@@ -17,7 +17,7 @@ export async function buildOurs() {
     platform: 'node',
     target: 'node20',
     noExternal: [/^@textual-inversion\//],
-    external: ['onnxruntime-node', 'sharp', '@tensorflow/tfjs-core', 'protobufjs', 'ndarray'],
+    external: ['onnxruntime-node', 'sharp', '@tensorflow/tfjs-core', 'onnxruntime-common', 'protobufjs', 'ndarray'],
     silent: true,
     clean: false,
   });

@@ -5,7 +5,7 @@ export { timestepEmbedding } from '../packages/core/src/models/unet/embeddings.j
 export { loadModel } from '../packages/core/src/pipeline/load.js';
 export type { HostTensor } from '../packages/core/src/platform.js';
 export { invert } from '../packages/core/src/training/invert.js';
-export { trainingStep } from '../packages/core/src/training/step.js';
+export { compileTrainingStep } from '../packages/core/src/training/step.js';
+export { createBackend } from '../packages/node/src/backends.js';
 export { openFolder } from '../packages/node/src/files.js';
 export { readPictures } from '../packages/node/src/pictures.js';
-export { createOnnxRuntime } from '../packages/onnx/src/index.js';

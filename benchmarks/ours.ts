@@ -4,9 +4,9 @@
  */
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import * as ort from 'onnxruntime-node';
 import {
-  createOnnxRuntime,
+  compileTrainingStep,
+  createBackend,
   type DiffusionModel,
   type HostTensor,
   invert,
@@ -15,12 +15,11 @@ import {
   preparePrompts,
   readPictures,
   timestepEmbedding,
-  trainingStep,
 } from './library.js';
 
 interface Options {
   readonly threads?: number;
-  /** One of the compiled engine's. @defaultValue 'onnx-cpu' */
+  /** @defaultValue 'onnx-cpu' */
   readonly backend?: string;
   readonly session?: Record<string, unknown>;
 }
@@ -59,10 +58,11 @@ const TASKS: Readonly<Record<string, Task>> = {
     const width = model.textEncoders[0]?.table.width ?? 0;
     const concept = { token: '<thing>', rows: [numbers(1, width)], info: {} };
     const prompts = await preparePrompts(model.textEncoders, Array<string>(batch).fill(PROMPT), [concept]);
-    const step = model.runtime.compile(
-      'training-step',
-      trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute: model.runtime.scarce?.() }),
-    );
+    const step = compileTrainingStep(model.runtime, {
+      encoders: model.textEncoders,
+      unet: model.unet.params,
+      recompute: model.runtime.scarce?.(),
+    });
     const latents = numbers(batch, model.unet.config.inChannels, side, side);
     const inputs = {
       ...prompts.inputs,
@@ -118,11 +118,7 @@ const seconds = async (work: Run): Promise<number> => {
 
 const task = TASKS[kind];
 if (!task) throw new Error(`unknown task ${name}`);
-const [, provider] = /^onnx-(\w+)$/.exec(options.backend ?? 'onnx-cpu') ?? [];
-if (!provider) throw new Error(`${options.backend} is none of the compiled engine's backends`);
-const runtime = await createOnnxRuntime({
-  ort,
-  provider,
+const { runtime } = await createBackend(options.backend ?? 'onnx-cpu', {
   threads: options.threads,
   sessionOptions: options.session,
 });

@@ -10,4 +10,5 @@ const common: Options = {
 export default defineConfig([
   { ...common, entry: ['src/index.ts'], format: ['esm', 'cjs'], dts: true, clean: true, shims: true },
   { ...common, entry: ['src/cli.ts'], format: ['esm'] },
+  { ...common, entry: ['src/ort-worker.mjs'], format: ['esm'], outExtension: () => ({ js: '.mjs' }) },
 ]);

@@ -7,7 +7,7 @@ import { valueAndGrads } from '../../packages/core/src/nn/gradients.js';
 import type { HostTensor } from '../../packages/core/src/platform.js';
 import * as tf from '../../packages/core/src/tf.js';
 import { adamwStep, createAdamWState } from '../../packages/core/src/training/adamw.js';
-import { trainingStep } from '../../packages/core/src/training/step.js';
+import { compileTrainingStep, trainingStep } from '../../packages/core/src/training/step.js';
 import { createOnnxRuntime } from '../../packages/onnx/src/index.js';
 import { GPU, recordGraph, startGraph, takesHalves } from '../../packages/onnx/src/runtime.js';
 import { folder } from '../support/folder.js';
@@ -23,7 +23,8 @@ const SETTINGS = { provider: PROVIDER, threads: undefined };
 const ADAMW = { learningRate: 5e-3, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 1e-2 } as const;
 
 describe.each(families)('%s, compiled', async (family) => {
-  const runtime = await createOnnxRuntime({ ort, provider: PROVIDER });
+  // Two lanes, so that the steps below whose batch may be divided are.
+  const runtime = await createOnnxRuntime({ ort, others: [ort], provider: PROVIDER });
   const model = await loadModel(folder(golden(family)), runtime);
   afterAll(() => model.dispose());
   const file = (name: string) => golden(`${family}-golden`, `${name}.safetensors`);
@@ -102,10 +103,7 @@ describe.each(families)('%s, compiled', async (family) => {
   test('gradient of the rows and of the context', async () => {
     const { inputs, check, tensors } = await gradientStep();
     for (const recompute of [false, true]) {
-      const step = runtime.compile(
-        'training-step',
-        trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute }),
-      );
+      const step = compileTrainingStep(runtime, { encoders: model.textEncoders, unet: model.unet.params, recompute });
       const outputs = await step.run(inputs);
       step.dispose();
       check(outputs);

@@ -28,6 +28,7 @@ export {
   generate,
 } from './pipeline/text-to-image.js';
 export type {
+  Batched,
   ByteSource,
   CompiledFunction,
   DType,

@@ -84,6 +84,14 @@ export interface CompiledFunction<I extends string, O extends string> {
   dispose(): void;
 }
 
+/** How a function treats a batch, which is the first axis of its inputs: what an engine has to know that divides it among threads. */
+export interface Batched {
+  /** Inputs that every entry of the batch shares; they have no such axis. */
+  readonly shared?: readonly string[];
+  /** Outputs that are means over the batch; the others have an entry for each. */
+  readonly means?: readonly string[];
+}
+
 /**
  * An engine: it holds weights and runs functions over them.
  * The eager one runs them on a TensorFlow.js backend; `@textual-inversion/onnx` records them once and runs the graph.
@@ -97,8 +105,15 @@ export interface Runtime {
   readonly scarce?: () => boolean;
   /** Makes a checkpoint tensor available to functions of this runtime, as float32 with `placement` applied. */
   place(ref: TensorRef, placement: Placement): Promise<Tensor>;
-  /** Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights. */
-  compile<I extends string, O extends string>(name: string, fn: TensorFunction<I, O>): CompiledFunction<I, O>;
+  /**
+   * Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights.
+   * @param batched - How it treats a batch. Without it the batch stays in one piece.
+   */
+  compile<I extends string, O extends string>(
+    name: string,
+    fn: TensorFunction<I, O>,
+    batched?: Batched,
+  ): CompiledFunction<I, O>;
   /** Frees every placed tensor and compiled function. */
   dispose(): void;
 }

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   type BackendCandidate,
@@ -8,6 +9,8 @@ import {
   problemOf,
   type Runtime,
 } from '@textual-inversion/core';
+import type { OnnxRuntimeOptions } from '@textual-inversion/onnx';
+import { createOrtThread } from './ort-thread.js';
 
 /** How an engine computes. */
 export interface EngineOptions {
@@ -15,20 +18,18 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
+/** What measurements set besides. */
+export interface MeasuredOptions extends EngineOptions {
+  /** Further session options of ONNX Runtime. */
+  readonly sessionOptions?: OnnxRuntimeOptions['sessionOptions'];
+}
+
 /** GPU providers are asked for by name. */
 const unmeasured = () => 'only a measurement knows whether it is faster: ask for it by name';
 
 /** In the order in which `auto` tries them. */
-function candidates({ threads }: EngineOptions): BackendCandidate[] {
-  const onnx = (provider: string) => async (): Promise<Runtime> => {
-    const [module, { createOnnxRuntime }] = await Promise.all([
-      import('onnxruntime-node'),
-      import('@textual-inversion/onnx'),
-    ]);
-    const ort = 'default' in module ? module.default : module;
-    ort.env.logLevel = 'fatal'; // its errors are thrown as well
-    return createOnnxRuntime({ ort, provider, threads });
-  };
+function candidates(options: MeasuredOptions): BackendCandidate[] {
+  const onnx = (provider: string) => () => createCompiled(provider, options);
   return [
     { name: 'onnx-cpu', what: 'the compiled engine on ONNX Runtime, all cores', create: onnx('cpu') },
     {
@@ -77,7 +78,7 @@ export const BACKEND_NAMES: readonly string[] = candidates({}).map(({ name }) =>
  * @param name - One of `BACKEND_NAMES`, or `auto`: the first that works of those that need no measurement.
  * @throws BACKEND_UNKNOWN, BACKEND_UNAVAILABLE
  */
-export function createBackend(name = 'auto', options: EngineOptions = {}): Promise<ChosenBackend> {
+export function createBackend(name = 'auto', options: MeasuredOptions = {}): Promise<ChosenBackend> {
   return chooseBackend(name, candidates(options));
 }
 
@@ -93,6 +94,28 @@ export async function probeBackends(): Promise<{ name: string; what: string; wor
     }
   }
   return found;
+}
+
+/** Starts the compiled engine: a thread for each core on the CPU, of which large models take the first and let it use them all. */
+async function createCompiled(provider: string, options: MeasuredOptions): Promise<Runtime> {
+  const { threads = availableParallelism(), sessionOptions } = options;
+  const { createOnnxRuntime } = await import('@textual-inversion/onnx');
+  const lanes = Array.from({ length: provider === 'cpu' ? threads : 1 }, createOrtThread);
+  const close = () => {
+    for (const lane of lanes) lane.close();
+  };
+  try {
+    const [ort = createOrtThread().ort, ...others] = lanes.map((lane) => lane.ort);
+    const runtime = await createOnnxRuntime({ ort, others, provider, threads, sessionOptions });
+    const dispose = () => {
+      runtime.dispose();
+      close();
+    };
+    return { ...runtime, dispose };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /** Binds the addon that a user installed beside us or in the project at hand. */

@@ -1,3 +1,3 @@
 export { type ProbedProvider, probeProviders } from './providers.js';
 export { createOnnxRuntime, type OnnxRuntimeOptions } from './runtime.js';
-export type { OrtModule } from './session.js';
+export type { OrtModule, OrtSession } from './session.js';

@@ -1,4 +1,5 @@
 import {
+  type Batched,
   type CompiledFunction,
   type HostTensor,
   type Runtime,
@@ -8,6 +9,7 @@ import {
   tf,
 } from '@textual-inversion/core';
 import type { InferenceSession } from 'onnxruntime-common';
+import { divided, together } from './batch.js';
 import { checkFinite } from './finite.js';
 import { Recorder, type Target } from './recorder.js';
 import { checkUnchanged, createSession, type OrtModule, type SessionSettings, sessionError } from './session.js';
@@ -19,7 +21,9 @@ export interface OnnxRuntimeOptions {
   readonly ort: OrtModule;
   /** Execution provider: `cpu`, `webgpu`, `cuda`, `dml`, `coreml`, or `wasm` in a browser. @defaultValue 'cpu' */
   readonly provider?: string;
-  /** Threads of the `cpu` provider. @defaultValue one per core */
+  /** Further ones, each of which computes on a thread of its own while `ort` does: batches of small models are divided among them. */
+  readonly others?: readonly OrtModule[];
+  /** Threads of the `cpu` provider. @defaultValue one per core; with `others`, one for each of them and one for `ort` */
   readonly threads?: number;
   /** Device of the `webgpu` provider in a browser. @defaultValue one that it opens itself */
   readonly device?: SessionSettings['device'];
@@ -41,7 +45,9 @@ const ROOMY_BYTES = 2 ** 28;
  * @throws BACKEND_UNAVAILABLE when the module or the provider does not work; found out by running a small graph.
  */
 export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
-  const { ort, provider = 'cpu', threads, device, sessionOptions } = options;
+  const { ort, others = [], provider = 'cpu', device, sessionOptions } = options;
+  const lanes = [ort, ...others];
+  const threads = options.threads ?? (others.length > 0 ? lanes.length : undefined);
   const settings: SessionSettings = { provider, threads, device, options: sessionOptions };
   const kind = TARGETS[provider] ?? GPU;
   await tryOut(ort, settings, { ...kind, roomy: true });
@@ -53,12 +59,28 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
   // A browser's tab, or a desktop's graphics memory; elsewhere time counts more.
   const scarce = () => provider === 'webgpu' && bytes > ROOMY_BYTES;
   let halvesWork: Promise<boolean> | undefined;
-  const compileOne = async (name: string, fn: TensorFunction<string, string>, inputs: Record<string, HostTensor>) => {
+  const compileOne = async (
+    name: string,
+    fn: TensorFunction<string, string>,
+    inputs: Record<string, HostTensor>,
+    batched: Batched | undefined,
+  ) => {
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
-    const graph = recordGraph(target, fn, inputs);
+    // Between the short nodes of a small model two threads wait for each other; half a batch each they do not. Large models wait for nothing.
+    const parts = batched && target.roomy ? divided(inputs, batched, lanes.length) : [inputs];
+    const graph = recordGraph(target, fn, parts[0] ?? inputs);
     const halves = scarce() && (await (halvesWork ??= takesHalves(ort, settings)));
-    return startGraph(ort, name, graph, { ...settings, halves });
+    const share = threads === undefined ? undefined : Math.max(1, Math.floor(threads / parts.length));
+    const starting = lanes
+      .slice(0, parts.length)
+      .map((lane) => startGraph(lane, name, graph, { ...settings, halves, threads: share }));
+    const started = await Promise.all(starting).catch((error: unknown) => {
+      for (const each of starting) disposeLater(each);
+      throw error;
+    });
+    const [only] = started;
+    return only && started.length === 1 ? only : sideBySide(started, batched ?? {});
   };
   return {
     name: `onnx-${provider}`,
@@ -72,8 +94,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
       bytes += ref.length;
       return tensor;
     },
-    compile(name, fn) {
-      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs));
+    compile(name, fn, batched) {
+      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs, batched));
       functions.add(compiled);
       return compiled;
     },
@@ -90,6 +112,27 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
 interface Started {
   run(inputs: Record<string, HostTensor>): Promise<Record<string, HostTensor>>;
   dispose(): void;
+}
+
+/** Once it has started; what fails to start has nothing to free. */
+function disposeLater(starting: Promise<Started>): void {
+  starting.then(
+    (started) => started.dispose(),
+    () => {},
+  );
+}
+
+/** Copies of a function that each take a part of the batch, at the same time. */
+function sideBySide(copies: readonly Started[], batched: Batched): Started {
+  return {
+    async run(inputs) {
+      const parts = divided(inputs, batched, copies.length);
+      return together(await Promise.all(copies.map((copy, i) => copy.run(parts[i] ?? {}))), batched);
+    },
+    dispose() {
+      for (const copy of copies) copy.dispose();
+    },
+  };
 }
 
 /** A function that is compiled once for every set of shapes it meets. */
@@ -120,12 +163,7 @@ function perShapes<I extends string, O extends string>(
       return outputs as Record<O, HostTensor>;
     },
     dispose() {
-      // What failed to start has nothing to free.
-      for (const session of started.values())
-        session.then(
-          (running) => running.dispose(),
-          () => {},
-        );
+      for (const session of started.values()) disposeLater(session);
       started.clear();
     },
   };

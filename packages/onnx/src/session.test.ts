@@ -53,6 +53,45 @@ test.each([
   runtime.dispose();
 });
 
+test('a batch is divided among lanes, and each works on its part', async () => {
+  const seen: number[][][] = [];
+  const lanes = [0, 1].map(
+    (lane): OrtModule => ({
+      ...ort,
+      InferenceSession: {
+        async create(model, options) {
+          const session = await ort.InferenceSession.create(model, options);
+          return {
+            run(feeds) {
+              (seen[lane] ??= []).push(Object.values(feeds).flatMap(({ dims }) => dims));
+              return session.run(feeds);
+            },
+            release: () => session.release(),
+          };
+        },
+      },
+    }),
+  );
+  const [first = ort, ...others] = lanes;
+  const runtime = await createOnnxRuntime({ ort: first, others });
+  const weight = await runtime.place(stored('lanes', 'F32', bytesOf(NUMBERS), true), { shape: [2, 3] });
+  const fn = ({ x, factor }: Record<'x' | 'factor', tf.Tensor>) => {
+    const y = tf.mul(tf.matMul(x, weight), factor);
+    return { y, mean: tf.mean(y) };
+  };
+  const whole = runtime.compile('whole', fn);
+  const divided = runtime.compile('divided', fn, { shared: ['factor'], means: ['mean'] });
+  const x = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [4, 2] };
+  const inputs = { x, factor: { data: Float32Array.of(2), shape: [1] } };
+  seen.length = 0;
+  const expected = await whole.run(inputs);
+  expect(seen).toEqual([[[4, 2, 1]]]);
+  seen.length = 0;
+  expect(await divided.run(inputs)).toEqual(expected);
+  expect(seen).toEqual([[[2, 2, 1]], [[2, 2, 1]]]);
+  runtime.dispose();
+});
+
 test('numbers that are none are refused when a weight is placed', async () => {
   const runtime = await createOnnxRuntime({ ort, threads: 1 });
   const ref = stored('nan', 'F32', bytesOf(Float32Array.of(1, 2, 3, Number.NaN, 5, 6)), false);

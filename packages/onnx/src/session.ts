@@ -1,16 +1,22 @@
 import type { ByteSource } from '@textual-inversion/core';
 import { TextualInversionError } from '@textual-inversion/core';
-import type { Env, InferenceSession, TensorConstructor } from 'onnxruntime-common';
+import type { Env, InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-common';
 import { type Graph, type Node, sizeOf, type WeightUse } from './graph/graph.js';
 import { needed, writeModel } from './graph/model-file.js';
 
 /** The part of ONNX Runtime that this package calls: `onnxruntime-node` and `onnxruntime-web` both are one. */
 export interface OrtModule {
   readonly InferenceSession: {
-    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<OrtSession>;
   };
   readonly Tensor: TensorConstructor;
   readonly env: Env;
+}
+
+/** The part of a session that this package calls. */
+export interface OrtSession {
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, { readonly data: unknown }>>>;
+  release(): Promise<void>;
 }
 
 export interface SessionSettings {
@@ -31,7 +37,7 @@ export async function createSession(
   graph: Graph,
   name: string,
   settings: SessionSettings,
-): Promise<InferenceSession> {
+): Promise<OrtSession> {
   const { provider, threads, halves, device, options } = settings;
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));

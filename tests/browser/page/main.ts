@@ -4,8 +4,7 @@ import { preparePrompts } from '../../../packages/core/src/models/prompt-inputs.
 import { timestepEmbedding } from '../../../packages/core/src/models/unet/embeddings.js';
 import { attention } from '../../../packages/core/src/nn/attention.js';
 import { DATASET_DEFAULTS, prepareDataset } from '../../../packages/core/src/training/dataset.js';
-
-import { trainingStep } from '../../../packages/core/src/training/step.js';
+import { compileTrainingStep } from '../../../packages/core/src/training/step.js';
 import * as web from '../../../packages/web/src/index.js';
 import { gpu } from './gpu.js';
 
@@ -22,10 +21,7 @@ async function openParts(
 ) {
   const { runtime } = await web.createBackend(backend, { assetsUrl, threads });
   const model = await loadTree(web.remoteTree(url, files), runtime);
-  const step = runtime.compile(
-    'training-step',
-    trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute }),
-  );
+  const step = compileTrainingStep(runtime, { encoders: model.textEncoders, unet: model.unet.params, recompute });
   const functions = { ...model.functions, step };
   return {
     async run(name: keyof typeof functions, inputs: Numbers) {

@@ -1,4 +1,4 @@
-import type { CompiledFunction, HostTensor, Runtime, TensorFunction } from '../platform.js';
+import type { CompiledFunction, HostTensor, Runtime } from '../platform.js';
 import type { SchedulerConfig } from '../schedules/foreign.js';
 import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
@@ -63,7 +63,7 @@ export function createModelFunctions(
   parts: { encoders: readonly PromptEncoder[]; unet: Unet; autoencoder: Autoencoder },
 ): ModelFunctions {
   const { encoders, unet, autoencoder } = parts;
-  const compile = (name: string, fn: TensorFunction<string, string>) => runtime.compile(name, fn);
+  const compile = (...given: Parameters<Runtime['compile']>): Named => runtime.compile(...given);
   return {
     encodePrompts: compile('encode-prompts', (inputs) => {
       const prompts = encoders.map((_, i) => ({
@@ -75,17 +75,21 @@ export function createModelFunctions(
       const { context, pooled } = encodePrompts(encoders, prompts);
       return { context, pooled };
     }),
-    denoise: compile('denoise', (inputs) => ({
-      output: toChannelsFirst(
-        denoise(unet, {
-          sample: toChannelsLast(input(inputs, 'sample')),
-          time: input(inputs, 'time'),
-          context: input(inputs, 'context'),
-          pooled: inputs['pooled'],
-          sizes: inputs['sizes'],
-        }),
-      ),
-    })),
+    denoise: compile(
+      'denoise',
+      (inputs) => ({
+        output: toChannelsFirst(
+          denoise(unet, {
+            sample: toChannelsLast(input(inputs, 'sample')),
+            time: input(inputs, 'time'),
+            context: input(inputs, 'context'),
+            pooled: inputs['pooled'],
+            sizes: inputs['sizes'],
+          }),
+        ),
+      }),
+      {},
+    ),
     encodePicture: compile('encode-picture', (inputs) => {
       const { mean, logvar } = encodeMoments(autoencoder, toChannelsLast(input(inputs, 'picture')));
       return { mean: toChannelsFirst(mean), logvar: toChannelsFirst(logvar) };

@@ -56,7 +56,7 @@ export interface InvertOptions extends Partial<DatasetOptions> {
   readonly maxGradientNorm?: number;
   /** Gamma of min-SNR weighting, which the paper sets to 5; 0 weighs every timestep alike. @defaultValue 0 */
   readonly minSnrGamma?: number;
-  /** The same seed gives the same rows, to the byte, on the same engine. @defaultValue 0 */
+  /** The same seed gives the same rows, to the byte, on the same engine with as many threads. @defaultValue 0 */
   readonly seed?: number;
   /** Steps between checkpoints; 0 for none but the last. @defaultValue 100 */
   readonly checkpointEverySteps?: number;

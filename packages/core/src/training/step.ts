@@ -1,7 +1,7 @@
 import { encodePrompts, type PromptEncoder } from '../models/prompt-context.js';
 import { denoise, type Unet } from '../models/unet/model.js';
 import { valueAndGrads } from '../nn/gradients.js';
-import type { TensorFunction } from '../platform.js';
+import type { CompiledFunction, Runtime, TensorFunction } from '../platform.js';
 import type { Scalar, Tensor } from '../tf.js';
 import * as tf from '../tf.js';
 
@@ -60,6 +60,12 @@ export function trainingStep({ encoders, unet, recompute }: StepModel): TensorFu
     const { value, grads } = valueAndGrads(loss)(encoders.map((_, i) => input(`rows.${i}`)));
     return { loss: value, ...Object.fromEntries(grads.map((gradient, i) => [`rows.${i}`, gradient])) };
   };
+}
+
+/** Prepares the training step. A batch may be divided: its loss and its gradients are means of those of its pictures. */
+export function compileTrainingStep(runtime: Runtime, model: StepModel): CompiledFunction<string, string> {
+  const rows = model.encoders.map((_, i) => `rows.${i}`);
+  return runtime.compile('training-step', trainingStep(model), { shared: rows, means: ['loss', ...rows] });
 }
 
 /** `mean(weight * (prediction - target)^2)` over the batch. @param weights - `[B]` */

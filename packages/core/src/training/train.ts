@@ -10,7 +10,7 @@ import { type AdamWState, adamwStep, clipGradients, createAdamWState } from './a
 import { drawLatents, type Posterior } from './latents.js';
 import { type LearningRateSchedule, learningRateAt } from './learning-rate.js';
 import { minSnrWeight, noisyLatents, predictionTarget } from './loss.js';
-import { trainingStep } from './step.js';
+import { compileTrainingStep } from './step.js';
 
 /** What the loop itself needs to know; `invert` fills in the rest. */
 export interface TrainOptions {
@@ -85,10 +85,11 @@ export async function* train(
   start: readonly HostTensor[],
   signal?: AbortSignal,
 ): AsyncGenerator<{ report: StepReport; state: TrainingState }> {
-  const step = model.runtime.compile(
-    'training-step',
-    trainingStep({ encoders: model.textEncoders, unet: model.unet.params, recompute: model.runtime.scarce?.() }),
-  );
+  const step = compileTrainingStep(model.runtime, {
+    encoders: model.textEncoders,
+    unet: model.unet.params,
+    recompute: model.runtime.scarce?.(),
+  });
   const warned = new Set<string>();
   try {
     let current = state;
