@@ -65,18 +65,20 @@ describe.each(packages.filter((name) => name !== 'tiny-model'))('the tarball of 
 describe('the front door', () => {
   const verbs = ['evaluate', 'generate', 'invert', 'loadConcept', 'loadModel'];
 
-  it('is imported from an ES module', () => {
-    writeFileSync(
-      join(app, 'esm.mjs'),
-      `import * as ti from 'textual-inversion'; console.log(JSON.stringify(Object.keys(ti)));`,
-    );
-    const names = JSON.parse(run('node', ['esm.mjs'])) as string[];
+  // Loads the embedded model too: its engine's threads start from a file of the package. That they end is shown by the end of the process.
+  const useIt = `ti.loadModel('tiny').then(({ backend }) => console.log(JSON.stringify([backend.name, ...Object.keys(ti)])));`;
+
+  it('is imported from an ES module, and its engine starts', () => {
+    writeFileSync(join(app, 'esm.mjs'), `import * as ti from 'textual-inversion'; ${useIt}`);
+    const [engine, ...names] = JSON.parse(run('node', ['esm.mjs'])) as string[];
+    expect(engine).toBe('onnx-cpu');
     expect(names).toEqual(expect.arrayContaining(verbs));
   });
 
-  it('is required from CommonJS', () => {
-    writeFileSync(join(app, 'cjs.cjs'), `console.log(JSON.stringify(Object.keys(require('textual-inversion'))));`);
-    const names = JSON.parse(run('node', ['cjs.cjs'])) as string[];
+  it('is required from CommonJS, and its engine starts', () => {
+    writeFileSync(join(app, 'cjs.cjs'), `const ti = require('textual-inversion'); ${useIt}`);
+    const [engine, ...names] = JSON.parse(run('node', ['cjs.cjs'])) as string[];
+    expect(engine).toBe('onnx-cpu');
     expect(names).toEqual(expect.arrayContaining(verbs));
   });
 
