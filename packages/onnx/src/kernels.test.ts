@@ -263,9 +263,11 @@ describe('layers and their gradients', () => {
     ],
     [
       'activations',
-      [[2, 8]],
-      (x = tf.scalar(0)) =>
-        tf.concat([silu(x), quickGelu(x), geluExact(x), geluTanh(x), tf.tile(geglu(x), [1, 2])], -1),
+      [
+        [2, 8],
+        [2, 8],
+      ],
+      (x = tf.scalar(0), y = x) => tf.concat([silu(x), quickGelu(x), geluExact(x), geluTanh(x), geglu(x, y)], -1),
     ],
     ['upsampling', [[1, 2, 3, 2]], (x = tf.scalar(0)) => upsampleNearest(x)],
     ['a block that is computed again', [[2, 8]], (x = tf.scalar(0)) => checkpointed((x) => silu(silu(x)), [x])],

@@ -53,6 +53,18 @@ test.each([
   runtime.dispose();
 });
 
+test.each([true, false])('rows of a weight are read where they lie, in a file: %s', async (onDisk) => {
+  const runtime = await createOnnxRuntime({ ort, threads: 1 });
+  const ref = stored(`rows-${onDisk}`, 'F32', bytesOf(NUMBERS), onDisk);
+  const weight = await runtime.place(ref, { shape: [2, 3], permute: [1, 0] });
+  const fn = ({ x }: Record<'x', tf.Tensor>) => ({ y: tf.mul(x, tf.slice(weight, [0, 1], [-1, 1])) });
+  const x = { data: Float32Array.of(1, 10, 100), shape: [3, 1] };
+  const { nodes } = recordGraph({ loops: true, fused: true, launches: false, roomy: true }, fn, { x }).recorder.graph;
+  expect(nodes.map(({ op }) => op)).toEqual(['Mul', 'Identity']);
+  expect((await runtime.compile('rows', fn).run({ x })).y.data).toEqual(Float32Array.of(4, 50, 600));
+  runtime.dispose();
+});
+
 test('a batch is divided among lanes, and each works on its part', async () => {
   const seen: number[][][] = [];
   const lanes = [0, 1].map(

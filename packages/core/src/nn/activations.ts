@@ -35,23 +35,20 @@ export const geluTanh: Activation = elementwise(
 );
 
 /**
- * Half of the channels, gated by the other half.
- * @param x - `[..., 2F]` @returns `[..., F]`
+ * Half of the channels, gated by the other half. They come apart: together they would be the largest tensor of a network.
+ * @param value - `[..., F]`, as `gate`.
  * @see Shazeer 2020, arXiv 2002.05202
  */
-export function geglu(x: Tensor): Tensor {
+export function geglu(value: Tensor, gate: Tensor): Tensor {
   return tf.withGradient(
-    [x],
+    [value, gate],
     (save) => {
-      save([x]);
-      const [value, gate] = halves(x);
+      save([value, gate]);
       return tf.mul(value, geluExact(gate));
     },
     (dy, saved) => {
-      const [value, gate] = halves(tf.single(saved));
-      return [
-        tf.concat([tf.mul(dy, geluExact(gate)), gradientOf('GeluExact', tf.mul(dy, value), gate, geluExactSlope)], -1),
-      ];
+      const [ofValue, ofGate] = saved as [Tensor, Tensor];
+      return [tf.mul(dy, geluExact(ofGate)), gradientOf('GeluExact', tf.mul(dy, ofValue), ofGate, geluExactSlope)];
     },
   );
 }
@@ -59,13 +56,6 @@ export function geglu(x: Tensor): Tensor {
 function geluExactSlope(x: Tensor): Tensor {
   const density = tf.mul(1 / Math.sqrt(2 * Math.PI), tf.exp(tf.mul(-0.5, tf.square(x))));
   return tf.add(normalCdf(x), tf.mul(x, density));
-}
-
-function halves(x: Tensor): [Tensor, Tensor] {
-  const half = (x.shape.at(-1) ?? 0) / 2;
-  const leading = x.shape.slice(0, -1);
-  const at = (start: number): Tensor => tf.slice(x, [...leading.map(() => 0), start], [...leading, half]);
-  return [at(0), at(half)];
 }
 
 /** An element-wise function that keeps nothing but its input, with kernels `name` and `nameGrad` where a backend has them. */

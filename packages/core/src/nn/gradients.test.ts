@@ -128,6 +128,9 @@ describe('layers', () => {
   test('linear', () => {
     const layer = { weight: filled([4, 5], 0.3), bias: filled([5], 0.2) };
     checkGradient((a) => linear(layer, a), [x]);
+    checkGradient((a) => linear(layer, a, { first: 1, count: 3 }), [x]);
+    const [whole, part] = [linear(layer, x), linear(layer, x, { first: 1, count: 3 })];
+    expect(part.dataSync()).toEqual(tf.slice(whole, [0, 0, 1], [-1, -1, 3]).dataSync());
   });
   test('add, the second repeated', () => checkGradient((a, b) => add(a, b), [x, filled([2, 1, 4], 0.3)]));
   test('add of one tensor to itself', () => checkGradient((a) => add(a, a), [x]));
@@ -142,9 +145,10 @@ describe('layers', () => {
     const [key, value] = [filled([2, 3, 4], 0.9), filled([2, 3, 4], 1.3)];
     checkGradient((q, k, v) => attention({ heads: 1, causal: true }, q, k, v), [x, key, value]);
   });
-  test.each(Object.entries({ silu, quickGelu, geluExact, geluTanh, geglu }))('%s', (_, activation) =>
+  test.each(Object.entries({ silu, quickGelu, geluExact, geluTanh }))('%s', (_, activation) =>
     checkGradient((a) => activation(a), [filled([2, 6], 0.1)]),
   );
+  test('geglu', () => checkGradient((value, gate) => geglu(value, gate), [filled([2, 6], 0.1), filled([2, 6], 0.7)]));
   test.each([
     ['stride 1', 3, 1, [1, 1, 1, 1]],
     ['stride 2', 3, 2, [1, 1, 1, 1]],

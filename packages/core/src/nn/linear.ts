@@ -18,13 +18,25 @@ export function readLinear(scope: Scope, inputs: number, outputs: number, option
   };
 }
 
-/** @param x - `[..., I]` @returns `[..., O]` */
-export function linear(p: Linear, x: Tensor): Tensor {
+/** Some of a layer's outputs. */
+export interface OutputRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * @param x - `[..., I]`
+ * @param outputs - Only these. @defaultValue all
+ * @returns `[..., O]`
+ */
+export function linear({ weight, bias }: Linear, x: Tensor, outputs?: OutputRange): Tensor {
+  const matrix = () => (outputs ? tf.slice(weight, [0, outputs.first], [-1, outputs.count]) : weight);
+  const offset = () => (outputs && bias ? tf.slice(bias, [outputs.first], [outputs.count]) : bias);
   return tf.withGradient(
     [x],
-    () => product(x, p.weight, p.bias),
+    () => product(x, matrix(), offset()),
     // Transposing first: a kernel that transposes while it multiplies is ten times slower on wasm.
-    (dy) => [product(dy, tf.transpose(p.weight), undefined)],
+    (dy) => [product(dy, tf.transpose(matrix()), undefined)],
   );
 }
 

@@ -26,7 +26,16 @@ export function slice(r: Recorder, x: View, begin: readonly number[], size: read
     x.shape.map((_, i) => begin[i] ?? 0),
   );
   const lengths = inStoredOrder(x, shape);
-  const axes = identity(starts.length).filter((axis) => lengths[axis] !== storedShape(x)[axis]);
+  const stored = storedShape(x);
+  // Rows of a weight lie together in its file.
+  if (x.source.kind === 'weight' && lengths.every((length, axis) => axis === 0 || length === stored[axis])) {
+    const { ref } = x.source;
+    const perRow = ref.length / (stored[0] ?? 1);
+    const [first = 0, rows = 0] = [starts[0], lengths[0]];
+    const offset = ref.offset + first * perRow;
+    return { ...x, shape, source: { kind: 'weight', ref: { ...ref, shape: lengths, offset, length: rows * perRow } } };
+  }
+  const axes = identity(starts.length).filter((axis) => lengths[axis] !== stored[axis]);
   const pick = (numbers: readonly number[]) => r.graph.indices(axes.map((axis) => numbers[axis] ?? 0));
   const ends = starts.map((start, i) => start + (lengths[i] ?? 0));
   const inputs = [raw(r, x), pick(starts), pick(ends), r.graph.indices(axes)];

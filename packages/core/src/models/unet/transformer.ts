@@ -109,8 +109,15 @@ function transformerBlock(p: TransformerBlock, x: Tensor, context: Tensor, tap: 
     const n1 = layerNorm(p.norm1, x);
     const y = add(x, tapped(tap, 'attn1', attend(p.self, n1, n1)));
     const z = add(y, tapped(tap, 'attn2', attend(p.cross, layerNorm(p.norm2, y), context)));
-    return add(z, tapped(tap, 'ff', linear(p.narrow, geglu(linear(p.widen, layerNorm(p.norm3, z))))));
+    return add(z, tapped(tap, 'ff', feedForward(p, layerNorm(p.norm3, z))));
   });
+}
+
+/** `[B, T, C]` -> `[B, T, C]` */
+function feedForward({ widen, narrow }: TransformerBlock, x: Tensor): Tensor {
+  const count = (widen.weight.shape[1] ?? 0) / 2;
+  const [value, gate] = [0, count].map((first) => linear(widen, x, { first, count })) as [Tensor, Tensor];
+  return linear(narrow, geglu(value, gate));
 }
 
 /** Every row of `x` looks at every row of `context`. `[B, T, C]` -> `[B, T, C]` */
