@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -8,6 +8,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = join(root, 'packages/node/dist/cli.js');
 
 export interface Outcome {
+  /** As a shell says it: 128 and the signal's number for what a signal ended. */
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -25,9 +26,10 @@ export function start(
   child.stderr.on('data', (part: Buffer) => stderr.push(part));
   const outcome = new Promise<Outcome>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (status) =>
-      resolve({ status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }),
-    );
+    child.on('close', (code, signal) => {
+      const status = signal ? 128 + constants.signals[signal] : code;
+      resolve({ status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
+    });
   });
   return { child, outcome };
 }

@@ -37,7 +37,7 @@ const TARGETS: Readonly<Record<string, Omit<Target, 'roomy'>>> = {
   wasm: { loops: true, fused: true, launches: false },
 };
 export const GPU = { loops: false, fused: false, launches: true } as const;
-/** Weights of which a second copy does not matter. */
+/** Weights of which a second copy does not matter; what other threads copy of smaller ones takes no more. */
 const ROOMY_BYTES = 2 ** 28;
 
 /**
@@ -68,7 +68,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
     // Between the short nodes of a small model two threads wait for each other; half a batch each they do not. Large models wait for nothing.
-    const parts = batched && target.roomy ? divided(inputs, batched, lanes.length) : [inputs];
+    const copies = Math.min(lanes.length, Math.floor(ROOMY_BYTES / Math.max(bytes, 1)));
+    const parts = batched && copies > 1 ? divided(inputs, batched, copies) : [inputs];
     const graph = recordGraph(target, fn, parts[0] ?? inputs);
     const halves = scarce() && (await (halvesWork ??= takesHalves(ort, settings)));
     const share = threads === undefined ? undefined : Math.max(1, Math.floor(threads / parts.length));

@@ -4,8 +4,13 @@
  */
 export function interruptSignal(onFirst: () => void): AbortSignal {
   const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+  const stop = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) {
+      // `process.exit` would wait for the engine's threads, of which one may be in a step of many seconds. A shell calls this end 130.
+      process.removeAllListeners(name);
+      process.kill(process.pid, name);
+      return;
+    }
     onFirst();
     controller.abort(new Error('interrupted'));
   };
