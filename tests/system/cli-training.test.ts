@@ -123,7 +123,7 @@ describe('a training', () => {
       const before = checkpoints('killed').length;
       await until(() => checkpoints('killed').length >= before + 3);
       child.kill('SIGKILL');
-      expect((await outcome).status).toBe(null);
+      expect((await outcome).status).toBe(137);
       for (const name of checkpoints('killed')) {
         const inspected = await run(['inspect', '--json', at('killed/checkpoints', name)]);
         expect(inspected.status).toBe(0);

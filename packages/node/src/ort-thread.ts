@@ -69,7 +69,7 @@ export function createOrtThread(): OrtThread {
   const create = async (model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<OrtSession> => {
     const session = await call<number>('create', { model, options });
     const run = async (feeds: Readonly<Record<string, Tensor>>) => {
-      const numbers = Object.entries(feeds).map(([name, { data, dims }]) => [name, { data, dims }]);
+      const numbers = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, { type, data, dims }]);
       const outputs = await call<Record<string, Numbers>>('run', { session, feeds: Object.fromEntries(numbers) });
       const tensors = Object.entries(outputs).map(([name, { data, dims }]) => [
         name,

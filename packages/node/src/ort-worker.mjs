@@ -18,7 +18,7 @@ const calls = {
     return session;
   },
   async run({ session, feeds }) {
-    const tensor = ([name, { data, dims }]) => [name, new ort.Tensor('float32', data, dims)];
+    const tensor = ([name, { type, data, dims }]) => [name, new ort.Tensor(type, data, dims)];
     const outputs = await sessions.get(session).run(Object.fromEntries(Object.entries(feeds).map(tensor)));
     return Object.fromEntries(Object.entries(outputs).map(([name, { data, dims }]) => [name, { data, dims }]));
   },

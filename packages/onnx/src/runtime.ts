@@ -202,7 +202,10 @@ export async function startGraph(
 ): Promise<Started> {
   const session = await createSession(ort, recorder.graph, name, settings);
   const tensorOf = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
-  const always = recorder.graph.given.map(({ value, data }) => [value.name, tensorOf(data, value.shape)] as const);
+  const always = recorder.graph.given.map(({ value: { name: input, shape }, data }) => {
+    const tensor = data instanceof Float32Array ? tensorOf(data, shape) : new ort.Tensor('int64', data, [...shape]);
+    return [input, tensor] as const;
+  });
   return {
     async run(given) {
       const feeds = Object.fromEntries([

@@ -44,7 +44,7 @@ export interface WeightUse {
 /** Numbers that are known, yet handed over with every run: a session folds nothing that depends on them. */
 export interface Given {
   readonly value: Value;
-  readonly data: Float32Array;
+  readonly data: Float32Array | BigInt64Array;
 }
 
 /** What a node makes: one entry per output. */
@@ -121,10 +121,17 @@ export class Graph {
   }
 
   /** See {@link Given}. */
-  givenFloats(data: Float32Array, shape: readonly number[]): Value {
-    return this.#once(`g|${shape.join()}|${data.join()}`, () => {
-      const value = this.input(this.#name(), shape);
-      this.given.push({ value, data });
+  givenNumbers(
+    type: 'float32' | 'int64',
+    numbers: readonly number[],
+    shape: readonly number[] = [numbers.length],
+  ): Value {
+    return this.#once(`g|${type}|${shape.join()}|${numbers.join()}`, () => {
+      const value = this.input(this.#name(), shape, type);
+      this.given.push({
+        value,
+        data: type === 'int64' ? BigInt64Array.from(numbers, BigInt) : Float32Array.from(numbers),
+      });
       return value;
     });
   }

@@ -1,4 +1,5 @@
-import { MICROSOFT, type Value } from '../graph/graph.js';
+import type { TensorRef } from '@textual-inversion/core';
+import type { Value } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
 import type { View } from '../view.js';
 
@@ -69,49 +70,58 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
   if (!r.target.fused || r.target.roomy || !inFile || kh !== 3 || kw !== 3 || !whole || !large) return undefined;
 
   const { ref } = source;
-  const [rows, columns] = gradient ? [channels, outputs] : [outputs, channels];
   // Handed over with every run, so that the session does not transform the filters once and keep them. Backwards the filter is turned around.
   const transform = twice(OF_FILTER).map((row) => (gradient ? row.toReversed() : row));
-  const matrix = r.graph.givenFloats(Float32Array.from(transform.flat()), [WINDOW ** 2, 9]);
-  const perPiece = pieceLength(rows, WINDOW ** 2 * columns * 4);
-  const piece = (first: number): Value => {
-    const length = (ref.length / rows) * perPiece;
-    const part = { ...ref, offset: ref.offset + (first * ref.length) / rows, length };
-    const flat = r.graph.weight(part, [perPiece * columns, 9]);
-    const shape = [WINDOW ** 2, perPiece * columns];
-    return r.inShape(r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } }), [
-      WINDOW ** 2,
-      perPiece,
-      columns,
-    ]);
-  };
-  const firsts = Array.from({ length: rows / perPiece }, (_, i) => i * perPiece);
+  const matrix = r.graph.givenNumbers('float32', transform.flat(), [WINDOW ** 2, 9]);
+  const perPiece = pieceLength(outputs, WINDOW ** 2 * channels * 4);
+  const firsts = Array.from({ length: outputs / perPiece }, (_, i) => i * perPiece);
+  const pieces = firsts.map((first): Value => {
+    const flat = gradient
+      ? columnsOf(r, ref, [channels, outputs], first, perPiece)
+      : rowsOf(r, ref, [outputs, channels], first, perPiece);
+    const shape = [WINDOW ** 2, perPiece * channels];
+    const transformed = r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } });
+    return r.inShape(transformed, [WINDOW ** 2, perPiece, channels]);
+  });
   const band = pieceLength(height / TILE, (WINDOW ** 2 * channels * width * 4) / TILE);
   const bands = Array.from({ length: height / TILE / band }, (_, i) => bandOf(r, x, i * band, band));
-  const shape = (of: Value, length: number) => ({ shape: [batch, WINDOW ** 2, length, of.shape[3] ?? 1] });
   const results = bands.map((picture) => {
     const tiles = [band, width / TILE] as const;
-    if (!gradient) {
-      const windows = windowsOf(r, picture, tiles);
-      const parts = firsts.map((first) =>
-        picturesOf(r, r.graph.node('MatMul', [piece(first), windows], shape(windows, perPiece)), tiles),
-      );
-      return joined(r, parts, 1);
-    }
-    const parts = firsts.map((first) => {
-      const windows = windowsOf(r, cut(r, picture, 1, first, perPiece), tiles);
-      return r.graph.node(
-        'FusedMatMul',
-        [piece(first), windows],
-        shape(windows, outputs),
-        { transA: { int: 1 } },
-        MICROSOFT,
-      );
-    });
-    const sum = parts.reduce((a, b) => r.graph.node('Add', [a, b], { shape: a.shape }));
-    return picturesOf(r, sum, tiles);
+    const windows = windowsOf(r, picture, tiles);
+    const shape = [batch, WINDOW ** 2, perPiece, windows.shape[3] ?? 1];
+    const parts = pieces.map((piece) => picturesOf(r, r.graph.node('MatMul', [piece, windows], { shape }), tiles));
+    return joined(r, parts, 1);
   });
   return joined(r, results, 2);
+}
+
+/** Some rows of a filter `[rows, columns, 3, 3]`, as `[length * columns, 9]`. */
+function rowsOf(
+  r: Recorder,
+  ref: TensorRef,
+  [rows, columns]: readonly [number, number],
+  first: number,
+  length: number,
+) {
+  const perRow = ref.length / rows;
+  const part = { ...ref, offset: ref.offset + first * perRow, length: length * perRow };
+  return r.graph.weight(part, [length * columns, 9]);
+}
+
+/** Some columns of a filter `[rows, columns, 3, 3]`, as `[length * rows, 9]`. Cut in every run: the session would do it once and keep a copy. */
+function columnsOf(
+  r: Recorder,
+  ref: TensorRef,
+  [rows, columns]: readonly [number, number],
+  first: number,
+  length: number,
+): Value {
+  const whole = r.graph.weight(ref, [rows, columns, 9]);
+  const start = r.graph.givenNumbers('int64', [first]);
+  const range = [start, r.graph.indices([first + length]), r.graph.indices([1])];
+  const cut = r.graph.node('Slice', [whole, ...range], { shape: [rows, length, 9] });
+  const turned = r.graph.node('Transpose', [cut], { shape: [length, rows, 9] }, { perm: { ints: [1, 0, 2] } });
+  return r.inShape(turned, [length * rows, 9]);
 }
 
 /** The largest divisor of `total` of which each takes `bytes` and all together at most a piece. */
