@@ -38,7 +38,7 @@ function open<T>(name: string, read: (scope: Scope, config: unknown) => T): Prom
   const source = { name, size: 0, read: () => Promise.reject(new Error('no numbers')) };
   const refs = Object.entries(tensors).map(([tensor, [dtype, shape]]): [string, TensorRef] => [
     tensor,
-    { name: tensor, dtype, shape, source, offset: 0, length: 0 },
+    { name: tensor, dtype, shape, source, offset: 0, length: 4 * sizeOf(shape) },
   ]);
   return load({ name, tensors: new Map(refs), files: [name] }, shapes, (scope) => read(scope, config));
 }

@@ -96,17 +96,25 @@ export async function probeBackends(): Promise<{ name: string; what: string; wor
   return found;
 }
 
-/** Starts the compiled engine: a thread for each core on the CPU, of which large models take the first and let it use them all. */
-async function createCompiled(provider: string, options: MeasuredOptions): Promise<Runtime> {
-  const { threads = availableParallelism(), sessionOptions } = options;
+/** Starts the compiled engine on a thread of its own; on the CPU, with further ones for parts of a batch, one for each core. */
+async function createCompiled(provider: string, { threads, sessionOptions }: MeasuredOptions): Promise<Runtime> {
   const { createOnnxRuntime } = await import('@textual-inversion/onnx');
-  const lanes = Array.from({ length: provider === 'cpu' ? threads : 1 }, createOrtThread);
+  const first = createOrtThread();
+  const others = Array.from(
+    { length: provider === 'cpu' ? (threads ?? availableParallelism()) - 1 : 0 },
+    createOrtThread,
+  );
   const close = () => {
-    for (const lane of lanes) lane.close();
+    for (const thread of [first, ...others]) thread.close();
   };
   try {
-    const [ort = createOrtThread().ort, ...others] = lanes.map((lane) => lane.ort);
-    const runtime = await createOnnxRuntime({ ort, others, provider, threads, sessionOptions });
+    const runtime = await createOnnxRuntime({
+      ort: first.ort,
+      others: others.map(({ ort }) => ort),
+      provider,
+      threads,
+      sessionOptions,
+    });
     const dispose = () => {
       runtime.dispose();
       close();

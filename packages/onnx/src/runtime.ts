@@ -23,7 +23,7 @@ export interface OnnxRuntimeOptions {
   readonly provider?: string;
   /** Further ones, each of which computes on a thread of its own while `ort` does: batches of small models are divided among them. */
   readonly others?: readonly OrtModule[];
-  /** Threads of the `cpu` provider. @defaultValue one per core; with `others`, one for each of them and one for `ort` */
+  /** Threads of the `cpu` provider, which the parts of a divided batch share. @defaultValue one per core */
   readonly threads?: number;
   /** Device of the `webgpu` provider in a browser. @defaultValue one that it opens itself */
   readonly device?: SessionSettings['device'];
@@ -45,9 +45,8 @@ const ROOMY_BYTES = 2 ** 28;
  * @throws BACKEND_UNAVAILABLE when the module or the provider does not work; found out by running a small graph.
  */
 export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
-  const { ort, others = [], provider = 'cpu', device, sessionOptions } = options;
+  const { ort, others = [], provider = 'cpu', threads, device, sessionOptions } = options;
   const lanes = [ort, ...others];
-  const threads = options.threads ?? (others.length > 0 ? lanes.length : undefined);
   const settings: SessionSettings = { provider, threads, device, options: sessionOptions };
   const kind = TARGETS[provider] ?? GPU;
   await tryOut(ort, settings, { ...kind, roomy: true });
@@ -72,10 +71,9 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     const parts = batched && copies > 1 ? divided(inputs, batched, copies) : [inputs];
     const graph = recordGraph(target, fn, parts[0] ?? inputs);
     const halves = scarce() && (await (halvesWork ??= takesHalves(ort, settings)));
-    const share = threads === undefined ? undefined : Math.max(1, Math.floor(threads / parts.length));
-    const starting = lanes
-      .slice(0, parts.length)
-      .map((lane) => startGraph(lane, name, graph, { ...settings, halves, threads: share }));
+    const share = Math.max(1, Math.floor((threads ?? lanes.length) / parts.length));
+    const partSettings = { ...settings, halves, ...(parts.length > 1 ? { threads: share } : {}) };
+    const starting = lanes.slice(0, parts.length).map((lane) => startGraph(lane, name, graph, partSettings));
     const started = await Promise.all(starting).catch((error: unknown) => {
       for (const each of starting) disposeLater(each);
       throw error;

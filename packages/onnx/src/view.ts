@@ -17,6 +17,14 @@ export interface Weight {
   readonly kind: 'weight';
   readonly ref: TensorRef;
 }
+
+/** Some rows of a weight, the first of its stored axes: they lie together in its file. */
+export function rowsOf(ref: TensorRef, first: number, rows: number): TensorRef {
+  const [all = 1, ...shape] = ref.shape;
+  const perRow = ref.length / all;
+  return { ...ref, shape: [rows, ...shape], offset: ref.offset + first * perRow, length: rows * perRow };
+}
+
 export interface Recorded {
   readonly kind: 'recorded';
   readonly value: Value;

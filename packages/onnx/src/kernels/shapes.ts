@@ -1,7 +1,7 @@
 import { TextualInversionError } from '@textual-inversion/core';
 import { sizeOf } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
-import { identity, storedShape, transposed, type View, viewOf } from '../view.js';
+import { identity, rowsOf, storedShape, transposed, type View, viewOf } from '../view.js';
 import type { Kernel, KernelTable } from './kernel.js';
 import { axesOf } from './reduce.js';
 
@@ -27,14 +27,10 @@ export function slice(r: Recorder, x: View, begin: readonly number[], size: read
   );
   const lengths = inStoredOrder(x, shape);
   const stored = storedShape(x);
-  // Rows of a weight lie together in its file.
-  if (x.source.kind === 'weight' && lengths.every((length, axis) => axis === 0 || length === stored[axis])) {
-    const { ref } = x.source;
-    const perRow = ref.length / (stored[0] ?? 1);
-    const [first = 0, rows = 0] = [starts[0], lengths[0]];
-    const offset = ref.offset + first * perRow;
-    return { ...x, shape, source: { kind: 'weight', ref: { ...ref, shape: lengths, offset, length: rows * perRow } } };
-  }
+  const { source } = x;
+  const inRows = lengths.every((length, axis) => axis === 0 || length === stored[axis]);
+  if (source.kind === 'weight' && inRows && source.ref.shape[0] === stored[0])
+    return { ...x, shape, source: { kind: 'weight', ref: rowsOf(source.ref, starts[0] ?? 0, lengths[0] ?? 0) } };
   const axes = identity(starts.length).filter((axis) => lengths[axis] !== stored[axis]);
   const pick = (numbers: readonly number[]) => r.graph.indices(axes.map((axis) => numbers[axis] ?? 0));
   const ends = starts.map((start, i) => start + (lengths[i] ?? 0));

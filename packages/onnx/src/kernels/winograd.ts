@@ -1,7 +1,7 @@
 import type { TensorRef } from '@textual-inversion/core';
 import type { Value } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
-import type { View } from '../view.js';
+import { rowsOf, type View } from '../view.js';
 
 // Winograd's minimal filtering F(4 x 4, 3 x 3): a tile of 4 x 4 pixels from a window of 6 x 6 takes 36 products per pair of channels instead of
 // 144. Filter, windows and tiles are each multiplied with a small matrix; between them stands one product of matrices per place
@@ -78,7 +78,7 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
   const pieces = firsts.map((first): Value => {
     const flat = gradient
       ? columnsOf(r, ref, [channels, outputs], first, perPiece)
-      : rowsOf(r, ref, [outputs, channels], first, perPiece);
+      : r.graph.weight(rowsOf(ref, first, perPiece), [perPiece * channels, 9]);
     const shape = [WINDOW ** 2, perPiece * channels];
     const transformed = r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } });
     return r.inShape(transformed, [WINDOW ** 2, perPiece, channels]);
@@ -93,19 +93,6 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
     return joined(r, parts, 1);
   });
   return joined(r, results, 2);
-}
-
-/** Some rows of a filter `[rows, columns, 3, 3]`, as `[length * columns, 9]`. */
-function rowsOf(
-  r: Recorder,
-  ref: TensorRef,
-  [rows, columns]: readonly [number, number],
-  first: number,
-  length: number,
-) {
-  const perRow = ref.length / rows;
-  const part = { ...ref, offset: ref.offset + first * perRow, length: length * perRow };
-  return r.graph.weight(part, [length * columns, 9]);
 }
 
 /** Some columns of a filter `[rows, columns, 3, 3]`, as `[length * rows, 9]`. Cut in every run: the session would do it once and keep a copy. */
