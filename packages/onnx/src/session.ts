@@ -60,7 +60,6 @@ export async function createSession(
     ...sessionEntries(options),
   };
   const external = await Promise.all(weights.filter(({ ref }) => ref.source.path === undefined).map(readWeight));
-  const arena = provider === 'cpu' && allSmall(nodes, weights);
   try {
     return await ort.InferenceSession.create(model, {
       executionProviders: [provider === 'webgpu' ? { ...CHANNELS_FIRST, ...(device ? { device } : {}) } : provider],
@@ -68,11 +67,10 @@ export async function createSession(
       graphOptimizationLevel: provider === 'cpu' && bytesOf(weights) > MANY_BYTES ? 'basic' : 'all',
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       interOpNumThreads: 1,
-      // An arena grows in powers of two and keeps what it has: up to twice the memory of a large model's step, for no time. A small
-      // one's step takes a tenth longer without, for pages that it asks the system for again and again, and another twentieth without
-      // a plan of where in one block each tensor lies.
-      enableCpuMemArena: arena,
-      enableMemPattern: arena,
+      // Without an arena every run asks the system again for the pages that the last one gave back: a tenth to a fifth of its time. A plan
+      // of where in one block each tensor lies takes another twentieth off a small graph's, and as much memory again.
+      enableCpuMemArena: provider === 'cpu',
+      enableMemPattern: provider === 'cpu' && allSmall(nodes, weights),
       logSeverityLevel: 3,
       ...(external.length > 0 ? { externalData: external } : {}),
       ...options,
@@ -96,7 +94,7 @@ const CASTING_OPTIMIZERS = 'ConstantFolding;FuseFp16InitializerToFp32NodeTransfo
 /** Weights from which memory counts more than a tenth of the time. */
 const MANY_BYTES = 2 ** 28;
 
-/** Numbers in the largest tensor of a graph whose session keeps the memory it took (4 MiB of float32). */
+/** Numbers in the largest tensor of a graph whose memory is planned in one block (4 MiB of float32). */
 const SMALL_TENSOR = 2 ** 20;
 
 /** Whether the memory that a graph takes is little, whichever of its tensors come together. */
