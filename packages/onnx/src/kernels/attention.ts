@@ -103,9 +103,12 @@ function loopRows(q: View, keys: number): number | undefined {
   return undefined;
 }
 
+/** Heads that a loop takes at once, each of them a product of its own: two threads then each keep to what they have in their own caches. */
+const HEADS_AT_ONCE = 2;
+
 /**
- * The gradient head by head and run by run, in loops of the graph itself: only one run's scores are alive, and the order of the nodes
- * cannot be changed to keep more.
+ * The gradient run by run and a few heads at a time, in loops of the graph itself: only one run's scores are alive, and the order of
+ * the nodes cannot be changed to keep more.
  */
 function loopOverHeads(
   r: Recorder,
@@ -114,42 +117,50 @@ function loopOverHeads(
 ): Gradients {
   const [batch = 1, heads = 1, total = 1, width = 1] = q.shape;
   const keys = k.shape[2] ?? 1;
-  const each = [batch * heads, total / rows];
+  const once = heads % HEADS_AT_ONCE === 0 ? HEADS_AT_ONCE : 1;
+  const [turns, runs] = [(batch * heads) / once, total / rows];
   // Subtracting the correction costs one column of the product instead of a pass over the scores.
   const ones = r.value({ ...number(1), shape: [batch, heads, keys, 1], order: [0, 1, 2, 3] });
   const less = concat(r, [dOut, mul(r, correction, number(-1))], 3);
   const more = concat(r, [v, viewOf(ones)], 3);
-  const runs = r.reshape(q, [...each, rows, width]);
+  /** `[B, N, T, K]` -> `[turns, runs, once, rows, K]` */
+  const cut = (x: View): View => {
+    const columns = x.shape[3] ?? 1;
+    const apart = transposed(r.reshape(x, [batch, heads / once, once, runs, rows, columns]), [0, 1, 3, 2, 4, 5]);
+    return r.reshape(apart, [turns, runs, once, rows, columns]);
+  };
+  const flipped = (x: View): View => transposed(x, [0, 1, 2, 4, 3]);
   const inputs = [
-    r.value(runs),
-    r.value(r.reshape(less, [...each, rows, width + 1])),
-    r.value(swapped(runs)),
-    r.value(swapped(r.reshape(dOut, [...each, rows, width]))),
-    r.value(r.reshape(k, [batch * heads, keys, width])),
-    r.value(r.reshape(more, [batch * heads, keys, width + 1])),
+    r.value(cut(q)),
+    r.value(cut(less)),
+    r.value(flipped(cut(q))),
+    r.value(flipped(cut(dOut))),
+    r.value(r.reshape(k, [turns, once, keys, width])),
+    r.value(r.reshape(more, [turns, once, keys, width + 1])),
   ];
-  const perHead = new Graph(r.graph);
-  const parameters = inputs.map(({ shape }) => perHead.parameter(shape.slice(1)));
+  const perTurn = new Graph(r.graph);
+  const parameters = inputs.map(({ shape }) => perTurn.parameter(shape.slice(1)));
   const [key, value] = parameters.slice(-2);
   if (!key || !value) throw new Error('six inputs make six parameters');
-  const state = { shape: [width, keys] };
-  const zeros = perHead.constant(new Float32Array(keys * width), state.shape, 'float32');
-  const [dk, dv, dq] = perHead.multi(
+  const state = { shape: [once, width, keys] };
+  const zeros = perTurn.constant(new Float32Array(once * keys * width), state.shape, 'float32');
+  const [dk, dv, dq] = perTurn.multi(
     'Scan',
     [zeros, zeros, ...parameters.slice(0, -2)],
-    [state, state, { shape: [total / rows, rows, width] }],
-    { num_scan_inputs: { int: 4 }, body: { graph: oneRun(perHead, key, value, rows) } },
+    [state, state, { shape: [runs, once, rows, width] }],
+    { num_scan_inputs: { int: 4 }, body: { graph: oneRun(perTurn, key, value, rows) } },
   );
-  for (const result of [dq, dk, dv]) if (result) perHead.output(result);
+  for (const result of [dq, dk, dv]) if (result) perTurn.output(result);
   const [allQueries, allKeys, allValues] = r.graph.multi(
     'Scan',
     inputs,
-    [{ shape: [...each, rows, width] }, ...[0, 1].map(() => ({ shape: [batch * heads, width, keys] }))],
-    { num_scan_inputs: { int: inputs.length }, body: { graph: perHead } },
+    [{ shape: [turns, runs, once, rows, width] }, ...[0, 1].map(() => ({ shape: [turns, ...state.shape] }))],
+    { num_scan_inputs: { int: inputs.length }, body: { graph: perTurn } },
   );
   if (!allQueries || !allKeys || !allValues) throw new Error('a loop has three results');
   const ofKeys = (x: Value): View => swapped(r.reshape(viewOf(x), [batch, heads, width, keys]));
-  const dQueries = r.reshape(viewOf(allQueries), [batch, heads, total, width]);
+  const apart = r.reshape(viewOf(allQueries), [batch, heads / once, runs, once, rows, width]);
+  const dQueries = r.reshape(transposed(apart, [0, 1, 3, 2, 4, 5]), [batch, heads, total, width]);
   return { dq: dQueries, dk: ofKeys(allKeys), dv: ofKeys(allValues) };
 }
 
@@ -158,18 +169,19 @@ function loopOverHeads(
  * the scores, which are large, are then multiplied as they lie.
  */
 function oneRun(parent: Graph, key: Value, value: Value, rows: number): Graph {
-  const [keys = 1, width = 1] = key.shape;
+  const [heads = 1, keys = 1, width = 1] = key.shape;
   const g = new Graph(parent);
-  const ofKeys = { shape: [width, keys] };
+  const ofKeys = { shape: [heads, width, keys] };
   const [dk, dv] = [g.parameter(ofKeys.shape), g.parameter(ofKeys.shape)];
-  const [q, less] = [g.parameter([rows, width]), g.parameter([rows, width + 1])];
-  const [qT, dOutT] = [g.parameter([width, rows]), g.parameter([width, rows])];
-  const scores = { shape: [rows, keys] };
-  const transB = { transB: { int: 1 } };
-  const p = g.node('Softmax', [g.node('Gemm', [q, key], scores, transB)], scores, { axis: { int: -1 } });
-  const ds = g.node('Mul', [p, g.node('Gemm', [less, value], scores, transB)], scores);
-  g.output(g.node('Gemm', [qT, ds, dk], ofKeys));
-  g.output(g.node('Gemm', [dOutT, p, dv], ofKeys));
+  const [q, less] = [g.parameter([heads, rows, width]), g.parameter([heads, rows, width + 1])];
+  const [qT, dOutT] = [g.parameter([heads, width, rows]), g.parameter([heads, width, rows])];
+  const scores = { shape: [heads, rows, keys] };
+  const withEach = (a: Value, b: Value): Value =>
+    g.node('FusedMatMul', [a, b], scores, { transB: { int: 1 } }, MICROSOFT);
+  const p = g.node('Softmax', [withEach(q, key)], scores, { axis: { int: -1 } });
+  const ds = g.node('Mul', [p, withEach(less, value)], scores);
+  g.output(g.node('Add', [dk, g.node('MatMul', [qT, ds], ofKeys)], ofKeys));
+  g.output(g.node('Add', [dv, g.node('MatMul', [dOutT, p], ofKeys)], ofKeys));
   g.output(g.node('MatMul', [ds, key], { shape: q.shape }));
   return g;
 }

@@ -1,5 +1,5 @@
 import type { TensorRef } from '@textual-inversion/core';
-import type { Value } from '../graph/graph.js';
+import { MICROSOFT, type Value } from '../graph/graph.js';
 import type { Recorder } from '../recorder.js';
 import { rowsOf, type View } from '../view.js';
 
@@ -75,13 +75,12 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
   const matrix = r.graph.givenNumbers('float32', transform.flat(), [WINDOW ** 2, 9]);
   const perPiece = pieceLength(outputs, WINDOW ** 2 * channels * 4);
   const firsts = Array.from({ length: outputs / perPiece }, (_, i) => i * perPiece);
-  const pieces = firsts.map((first): Value => {
-    const flat = gradient
-      ? columnsOf(r, ref, [channels, outputs], first, perPiece)
-      : r.graph.weight(rowsOf(ref, first, perPiece), [perPiece * channels, 9]);
+  const pieces = firsts.map((first): Piece => {
+    if (gradient) return { filter: columnsOf(r, ref, [channels, outputs], matrix, first, perPiece), turned: true };
+    const flat = r.graph.weight(rowsOf(ref, first, perPiece), [perPiece * channels, 9]);
     const shape = [WINDOW ** 2, perPiece * channels];
     const transformed = r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } });
-    return r.inShape(transformed, [WINDOW ** 2, perPiece, channels]);
+    return { filter: r.inShape(transformed, [WINDOW ** 2, perPiece, channels]), turned: false };
   });
   const band = pieceLength(height / TILE, (WINDOW ** 2 * channels * width * 4) / TILE);
   const bands = Array.from({ length: height / TILE / band }, (_, i) => bandOf(r, x, i * band, band));
@@ -89,26 +88,42 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
     const tiles = [band, width / TILE] as const;
     const windows = windowsOf(r, picture, tiles);
     const shape = [batch, WINDOW ** 2, perPiece, windows.shape[3] ?? 1];
-    const parts = pieces.map((piece) => picturesOf(r, r.graph.node('MatMul', [piece, windows], { shape }), tiles));
+    const parts = pieces.map(({ filter: piece, turned }) => {
+      const product = turned
+        ? r.graph.node('FusedMatMul', [piece, windows], { shape }, { transBatchA: { int: 1 } }, MICROSOFT)
+        : r.graph.node('MatMul', [piece, windows], { shape });
+      return picturesOf(r, product, tiles);
+    });
     return joined(r, parts, 1);
   });
   return joined(r, results, 2);
 }
 
-/** Some columns of a filter `[rows, columns, 3, 3]`, as `[length * rows, 9]`. Cut in every run: the session would do it once and keep a copy. */
+/** Some outputs of a transformed filter: `[P, O, C]`, or turned `[O, 1, P, C]`, of which a product takes the first axis for its rows. */
+interface Piece {
+  readonly filter: Value;
+  readonly turned: boolean;
+}
+
+/** Some columns of a filter `[C, O, 3, 3]`, transformed, as `[length, 1, P, C]`. Cut in every run: the session would do it once and keep a copy. */
 function columnsOf(
   r: Recorder,
   ref: TensorRef,
-  [rows, columns]: readonly [number, number],
+  [channels, outputs]: readonly [number, number],
+  matrix: Value,
   first: number,
   length: number,
 ): Value {
-  const whole = r.graph.weight(ref, [rows, columns, 9]);
+  const whole = r.graph.weight(ref, [channels, outputs, 9]);
   const start = r.graph.givenNumbers('int64', [first]);
   const range = [start, r.graph.indices([first + length]), r.graph.indices([1])];
-  const cut = r.graph.node('Slice', [whole, ...range], { shape: [rows, length, 9] });
-  const turned = r.graph.node('Transpose', [cut], { shape: [length, rows, 9] }, { perm: { ints: [1, 0, 2] } });
-  return r.inShape(turned, [length * rows, 9]);
+  const columns = r.graph.node('Slice', [whole, ...range], { shape: [channels, length, 9] });
+  // One product for each column, where the columns lie: turning them around first took as long as the products.
+  const operands = [r.inShape(matrix, [1, WINDOW ** 2, 9]), columns];
+  const attributes = { transB: { int: 1 }, transBatchB: { int: 1 } };
+  const shape = [length, WINDOW ** 2, channels];
+  const transformed = r.graph.node('FusedMatMul', operands, { shape }, attributes, MICROSOFT);
+  return r.inShape(transformed, [length, 1, WINDOW ** 2, channels]);
 }
 
 /** The largest divisor of `total` of which each takes `bytes` and all together at most a piece. */
