@@ -80,26 +80,24 @@ export function winograd(r: Recorder, x: Value, filter: View, gradient: boolean)
     const flat = r.graph.weight(rowsOf(ref, first, perPiece), [perPiece * channels, 9]);
     const shape = [WINDOW ** 2, perPiece * channels];
     const transformed = r.graph.node('Gemm', [matrix, flat], { shape }, { transB: { int: 1 } });
-    return { filter: r.inShape(transformed, [WINDOW ** 2, perPiece, channels]), turned: false };
+    return { filter: r.inShape(transformed, [1, WINDOW ** 2, perPiece, channels]), turned: false };
   });
   const band = pieceLength(height / TILE, (WINDOW ** 2 * channels * width * 4) / TILE);
-  const bands = Array.from({ length: height / TILE / band }, (_, i) => bandOf(r, x, i * band, band));
-  const results = bands.map((picture) => {
+  const firstRows = Array.from({ length: height / TILE / band }, (_, i) => i * band);
+  const results = firstRows.map((firstRow) => {
     const tiles = [band, width / TILE] as const;
-    const windows = windowsOf(r, picture, tiles);
-    const shape = [batch, WINDOW ** 2, perPiece, windows.shape[3] ?? 1];
+    const windows = windowsOf(r, x, firstRow, tiles);
+    const shape = [batch, WINDOW ** 2, perPiece, band * tiles[1]];
     const parts = pieces.map(({ filter: piece, turned }) => {
-      const product = turned
-        ? r.graph.node('FusedMatMul', [piece, windows], { shape }, { transBatchA: { int: 1 } }, MICROSOFT)
-        : r.graph.node('MatMul', [piece, windows], { shape });
-      return picturesOf(r, product, tiles);
+      const attributes = { transBatchB: { int: 1 }, ...(turned ? { transBatchA: { int: 1 } } : {}) };
+      return picturesOf(r, r.graph.node('FusedMatMul', [piece, windows], { shape }, attributes, MICROSOFT), tiles);
     });
     return joined(r, parts, 1);
   });
   return joined(r, results, 2);
 }
 
-/** Some outputs of a transformed filter: `[P, O, C]`, or turned `[O, 1, P, C]`, of which a product takes the first axis for its rows. */
+/** Some outputs of a transformed filter: `[1, P, O, C]`, or turned `[O, 1, P, C]`, of which a product takes the first axis for its rows. */
 interface Piece {
   readonly filter: Value;
   readonly turned: boolean;
@@ -114,12 +112,11 @@ function columnsOf(
   first: number,
   length: number,
 ): Value {
-  const whole = r.graph.weight(ref, [channels, outputs, 9]);
-  const start = r.graph.givenNumbers('int64', [first]);
-  const range = [start, r.graph.indices([first + length]), r.graph.indices([1])];
-  const columns = r.graph.node('Slice', [whole, ...range], { shape: [channels, length, 9] });
+  const whole = r.graph.weight(ref, [channels, outputs / length, length * 9]);
+  const turn = r.graph.givenNumbers('int64', [first / length]);
+  const columns = r.graph.node('Gather', [whole, turn], { shape: [channels, 1, length * 9] }, { axis: { int: 1 } });
   // One product for each column, where the columns lie: turning them around first took as long as the products.
-  const operands = [r.inShape(matrix, [1, WINDOW ** 2, 9]), columns];
+  const operands = [r.inShape(matrix, [1, WINDOW ** 2, 9]), r.inShape(columns, [channels, length, 9])];
   const attributes = { transB: { int: 1 }, transBatchB: { int: 1 } };
   const shape = [length, WINDOW ** 2, channels];
   const transformed = r.graph.node('FusedMatMul', operands, { shape }, attributes, MICROSOFT);
@@ -149,49 +146,32 @@ function joined(r: Recorder, parts: readonly Value[], axis: number): Value {
   return r.graph.node('Concat', parts, { shape }, { axis: { int: axis } });
 }
 
-/** Some rows of tiles, with what their windows need around them: `[B, C, 4 (rows + 1), W + 4]`. */
-function bandOf(r: Recorder, x: Value, first: number, rows: number): Value {
+/**
+ * The transformed windows of some rows of tiles: a convolution of each channel alone, with a filter for each place in the window.
+ * @returns `[C, B, P, T]`, of which a product takes the first axis for its rows.
+ */
+function windowsOf(r: Recorder, x: Value, firstRow: number, [h, w]: readonly [number, number]): Value {
   const [batch = 1, channels = 1, height = 1, width = 1] = x.shape;
-  const [from, to] = [first * TILE - 1, (first + rows + 1) * TILE - 1];
+  const [from, to] = [firstRow * TILE - 1, (firstRow + h) * TILE + 1];
   const [above, below] = [Math.max(0, -from), Math.max(0, to - height)];
   const picture = cut(r, x, 2, from + above, to - below - from - above);
-  const pads = r.graph.indices([0, 0, above, 1, 0, 0, below, TILE - 1]);
-  const shape = [batch, channels, to - from, width + TILE];
-  return r.graph.node('Pad', [picture, pads, r.graph.scalar(0)], { shape });
-}
-
-/** `[B, C, 4 (h + 1), 4 (w + 1)]` -> the transformed windows `[B, P, C, T]`. */
-function windowsOf(r: Recorder, picture: Value, [h, w]: readonly [number, number]): Value {
-  const [batch = 1, channels = 1] = picture.shape;
-  const spread = { shape: [batch, TILE ** 2 * channels, h + 1, w + 1] };
-  const pixels = r.inShape(r.graph.node('SpaceToDepth', [picture], spread, { blocksize: { int: TILE } }), [
-    batch,
-    TILE,
-    TILE,
-    channels,
-    h + 1,
-    w + 1,
-  ]);
-  // A window is a tile and the first two rows and columns of its neighbours.
-  const places: number[] = [];
-  const parts = [0, 1].flatMap((below) =>
-    [0, 1].map((beside) => {
-      const [rows, columns] = [below ? WINDOW - TILE : TILE, beside ? WINDOW - TILE : TILE];
-      for (let i = 0; i < rows; i++)
-        for (let j = 0; j < columns; j++) places.push((below * TILE + i) * WINDOW + beside * TILE + j);
-      const [starts, ends] = [
-        [0, 0, below, beside],
-        [rows, columns, below + h, beside + w],
-      ];
-      const inputs = [pixels, ...[starts, ends, [1, 2, 4, 5]].map((numbers) => r.graph.indices(numbers))];
-      const part = r.graph.node('Slice', inputs, { shape: [batch, rows, columns, channels, h, w] });
-      return r.inShape(part, [batch, rows * columns, channels * h * w]);
-    }),
+  const rows = picture.shape[2] ?? 1;
+  const byChannel =
+    batch === 1
+      ? picture
+      : r.graph.node('Transpose', [picture], { shape: [channels, batch, rows, width] }, { perm: { ints: [1, 0, 2, 3] } });
+  const filters = r.graph.floats(twice(OF_WINDOW).flat(), [WINDOW ** 2, 1, WINDOW, WINDOW]);
+  const windows = r.graph.node(
+    'Conv',
+    [r.inShape(byChannel, [channels * batch, 1, rows, width]), filters],
+    { shape: [channels * batch, WINDOW ** 2, h, w] },
+    {
+      kernel_shape: { ints: [WINDOW, WINDOW] },
+      strides: { ints: [TILE, TILE] },
+      pads: { ints: [above, 1, below, 1] },
+    },
   );
-  const matrix = twice(OF_WINDOW).map((row) => places.map((place) => row[place] ?? 0));
-  const windows = joined(r, parts, 1);
-  const transformed = r.graph.node('MatMul', [constant(r, matrix), windows], { shape: windows.shape });
-  return r.inShape(transformed, [batch, WINDOW ** 2, channels, h * w]);
+  return r.inShape(windows, [channels, batch, WINDOW ** 2, h * w]);
 }
 
 /** Products `[B, P, O, T]` -> `[B, O, 4 h, 4 w]`. */
