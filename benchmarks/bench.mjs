@@ -12,6 +12,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildOurs } from './build.mjs';
@@ -73,10 +74,13 @@ if (!options.ours && peerKnows) {
   started.push(start('reference', python(), [file, task, folder, JSON.stringify({ ...threads, device, dtype })]));
 }
 
+/** Before every run, so that the other side's threads have stopped waiting for work, which takes a core from whoever is timed. */
+const REST_MS = 50;
 const sides = [];
 for (const side of started) sides.push({ ...side, ready: await side.next(), seconds: [], processor: [], parts: [] });
 for (let round = 0; round < rounds; round++) {
   for (const side of sides) {
+    await setTimeout(REST_MS);
     side.send('run');
     const { seconds, processorSeconds, parts } = await side.next();
     side.seconds.push(seconds);

@@ -81,6 +81,7 @@ export type TensorFunction<I extends string, O extends string> = (inputs: Record
 /** A function ready to run on numbers. The shapes of the first call may fix those of later ones. */
 export interface CompiledFunction<I extends string, O extends string> {
   run(inputs: Record<I, HostTensor>): Promise<Record<O, HostTensor>>;
+  /** Frees what it holds. A later run prepares the function again. */
   dispose(): void;
 }
 

@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { DiffusionModel } from '../models/diffusion-model.js';
 import { Generator } from '../random.js';
 import { drawLatents, encodeDataset, type Posterior } from './latents.js';
+
+const dispose = vi.fn<() => void>();
+beforeEach(() => dispose.mockClear());
 
 /** An autoencoder whose mean is the picture's first number, and whose logarithms of variances are the next ones. */
 const model = {
@@ -11,6 +14,7 @@ const model = {
         mean: { data: new Float32Array(4).fill(picture.data[0] ?? 0), shape: [1, 1, 2, 2] },
         logvar: { data: picture.data.slice(1, 5), shape: [1, 1, 2, 2] },
       }),
+      dispose,
     },
   },
 } as unknown as DiffusionModel;
@@ -21,8 +25,12 @@ describe('encodeDataset', () => {
     const seen: [number, number][] = [];
     const pictures = [{ squares: [square(1, 0, 2, -100, 100), square(2, 0, 0, 0, 0)] }, { squares: [square(3)] }];
     const encoded = await encodeDataset(model, pictures, {
-      onProgress: (done, total) => void seen.push([done, total]),
+      onProgress: (done, total) => {
+        expect(dispose).not.toHaveBeenCalled();
+        seen.push([done, total]);
+      },
     });
+    expect(dispose).toHaveBeenCalledOnce();
     expect(encoded.map((posteriors) => posteriors.map(({ mean }) => mean[0]))).toEqual([[1, 2], [3]]);
     expect(encoded[0]?.[0]?.shape).toEqual([1, 2, 2]);
     const expected = [1, Math.E, Math.exp(-15), Math.exp(10)];

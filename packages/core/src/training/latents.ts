@@ -11,7 +11,7 @@ export interface Posterior {
   readonly shape: readonly [channels: number, height: number, width: number];
 }
 
-/** Encodes every square once. @returns Per picture, per square. */
+/** Encodes every square once, and frees what the encoder held: training has no further use for it. @returns Per picture, per square. */
 export async function encodeDataset(
   model: DiffusionModel,
   pictures: readonly TrainingPicture[],
@@ -20,11 +20,12 @@ export async function encodeDataset(
   const total = pictures.reduce((sum, { squares }) => sum + squares.length, 0);
   const encoded: Posterior[][] = [];
   let done = 0;
+  const { encodePicture } = model.functions;
   for (const { squares } of pictures) {
     const posteriors: Posterior[] = [];
     for (const picture of squares) {
       throwIfAborted(signal, 'encoding the pictures');
-      const outputs = await model.functions.encodePicture.run({ picture });
+      const outputs = await encodePicture.run({ picture });
       const mean = output(outputs, 'mean');
       const [, channels = 0, height = 0, width = 0] = mean.shape;
       posteriors.push({
@@ -36,6 +37,7 @@ export async function encodeDataset(
     }
     encoded.push(posteriors);
   }
+  encodePicture.dispose();
   return encoded;
 }
 

@@ -159,7 +159,12 @@ function windowsOf(r: Recorder, x: Value, firstRow: number, [h, w]: readonly [nu
   const byChannel =
     batch === 1
       ? picture
-      : r.graph.node('Transpose', [picture], { shape: [channels, batch, rows, width] }, { perm: { ints: [1, 0, 2, 3] } });
+      : r.graph.node(
+          'Transpose',
+          [picture],
+          { shape: [channels, batch, rows, width] },
+          { perm: { ints: [1, 0, 2, 3] } },
+        );
   const filters = r.graph.floats(twice(OF_WINDOW).flat(), [WINDOW ** 2, 1, WINDOW, WINDOW]);
   const windows = r.graph.node(
     'Conv',
