@@ -35,7 +35,7 @@ const OF_TILE = [
 /** Pixels from which it is worth it: below, transforming the filter costs more than is saved. */
 const LEAST_PIXELS = 256;
 const LEAST_CHANNELS = 64;
-/** Bytes of one transformed piece, of filter or picture: what stays in a cache, and what the allocator takes without new pages. */
+/** Bytes of one transformed piece, of filter or picture: what stays in a cache. */
 const PIECE_BYTES = 2 ** 24;
 
 // Shapes: B batch · C channels in · O channels out · H, W pixels · P = 36 places in a window · T tiles
