@@ -196,9 +196,16 @@ def main():
         if line.strip() == "end":
             break
         if line.strip() == "flops":
-            from torch.utils.flop_counter import FlopCounterMode
+            from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-            with FlopCounterMode(display=False) as counter:
+            attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+            backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+            # PyTorch counts attention's operators of GPUs alone.
+            uncounted = {
+                attention: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+                backward: lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v),
+            }
+            with FlopCounterMode(display=False, custom_mapping=uncounted) as counter:
                 run()
             say(flops=counter.get_total_flops())
             continue
