@@ -111,10 +111,14 @@ console.log(same);
     expect(compile('page.ts', source, 'esnext', 'bundler')).toBe('');
   });
 
-  it('runs from the command line', () => {
-    const version = (
-      JSON.parse(readFileSync(join(root, 'packages/textual-inversion/package.json'), 'utf8')) as { version: string }
-    ).version;
-    expect(run('node', ['node_modules/textual-inversion/dist/cli.js', '--version']).trim()).toBe(version);
+  it('runs from the command line, and so does this repository, where npm links the command before anything is built', () => {
+    const manifest = join(app, 'node_modules/textual-inversion/package.json');
+    const { version, bin } = JSON.parse(readFileSync(manifest, 'utf8')) as {
+      version: string;
+      bin: Record<string, string>;
+    };
+    const command = join('node_modules/textual-inversion', bin['textual-inversion'] ?? '');
+    expect(run('node', [command, '--version']).trim()).toBe(version);
+    expect(run('npx', ['--no-install', 'textual-inversion', '--version'], root).trim()).toBe(version);
   });
 });

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const CLI = join(root, 'packages/node/dist/cli.js');
+const CLI = join(root, 'packages/textual-inversion/bin/textual-inversion.mjs');
+const BUILT = join(root, 'packages/node/dist/cli.js');
 
 export interface Outcome {
   /** As a shell says it: 128 and the signal's number for what a signal ended. */
@@ -19,7 +20,7 @@ export function start(
   args: readonly string[],
   { cwd = root, env = {} }: { cwd?: string; env?: Record<string, string> } = {},
 ): { child: ChildProcess; outcome: Promise<Outcome> } {
-  if (!existsSync(CLI)) throw new Error('build first: npm run build');
+  if (!existsSync(BUILT)) throw new Error('build first: npm run build');
   const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { ...process.env, ...env } });
   const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
   child.stdout.on('data', (part: Buffer) => stdout.push(part));

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { TextualInversionError } from '@textual-inversion/core';
 import { Command, CommanderError } from 'commander';
 import { convertCommand } from './cli/convert.js';
