@@ -7,7 +7,7 @@ import { codec } from '../../packages/node/src/index.js';
 import { golden } from '../support/golden.js';
 import { hollowPng } from '../support/hollow-png.js';
 import { families } from '../support/models.js';
-import { everythingIn, run, scratchFolder } from './command-line.js';
+import { everythingIn, run, scratchFolder, start } from './command-line.js';
 
 const scratch = scratchFolder();
 const at = (...path: string[]) => join(scratch.path, ...path);
@@ -192,4 +192,10 @@ describe('is refused with status 2, and nothing is written:', () => {
     expect(status).toBe(2);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'OPTION_INVALID' } });
   });
+});
+
+it('a reader that leaves, such as head, is no error', async () => {
+  const { child, outcome } = start(['train', '--help']);
+  child.stdout?.destroy();
+  expect(await outcome).toEqual({ status: 0, stdout: '', stderr: '' });
 });

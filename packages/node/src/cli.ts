@@ -37,6 +37,13 @@ Every command explains its options with --help. Exit status: 0 done, 2 refused (
 );
 for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
+// Whoever reads may leave, as `head` does; the work goes on without being watched.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
