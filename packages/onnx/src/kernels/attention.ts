@@ -3,7 +3,7 @@ import type { Recorder } from '../recorder.js';
 import { transposed, type View, viewOf } from '../view.js';
 import { add, mul, number, sub } from './elementwise.js';
 import type { KernelTable } from './kernel.js';
-import { asStored, matMul } from './products.js';
+import { asStored, matMul, swapped } from './products.js';
 import { reduced, softmax } from './reduce.js';
 import { concat, slice } from './shapes.js';
 
@@ -29,8 +29,6 @@ function merge(r: Recorder, x: View): View {
   const [batch = 1, heads = 1, rows = 1, width = 1] = x.shape;
   return r.reshape(transposed(x, [0, 2, 1, 3]), [batch, rows, heads * width]);
 }
-
-const swapped = (x: View): View => transposed(x, [0, 1, 3, 2]); // of the last two of four axes
 
 function rowsOf(r: Recorder, x: View, start: number, rows: number): View {
   return slice(r, x, [0, 0, start, 0], [-1, -1, rows, -1]);
@@ -129,12 +127,11 @@ function loopOverHeads(
     const apart = transposed(r.reshape(x, [batch, heads / once, once, runs, rows, columns]), [0, 1, 3, 2, 4, 5]);
     return r.reshape(apart, [turns, runs, once, rows, columns]);
   };
-  const flipped = (x: View): View => transposed(x, [0, 1, 2, 4, 3]);
   const inputs = [
     r.value(cut(q)),
     r.value(cut(less)),
-    r.value(flipped(cut(q))),
-    r.value(flipped(cut(dOut))),
+    r.value(swapped(cut(q))),
+    r.value(swapped(cut(dOut))),
     r.value(r.reshape(k, [turns, once, keys, width])),
     r.value(r.reshape(more, [turns, once, keys, width + 1])),
   ];

@@ -4,7 +4,8 @@ import { identity, transposed, type View, viewOf } from '../view.js';
 import { activated } from './activations.js';
 import type { KernelAttributes, KernelTable } from './kernel.js';
 
-function swapped(view: View): View {
+/** The last two axes the other way round. */
+export function swapped(view: View): View {
   const rank = view.shape.length;
   return transposed(view, [...identity(rank).slice(0, -2), rank - 1, rank - 2]);
 }
