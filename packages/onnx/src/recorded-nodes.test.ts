@@ -45,7 +45,19 @@ describe('few nodes', () => {
       [4, 5],
     ];
     expect(operators(product, shapes)).toEqual(['MatMul']);
-    expect(operators(product, shapes, { ...GPU, roomy: true })).toEqual(['Reshape', 'MatMul', 'Reshape']);
+    expect(operators(product, shapes, { ...GPU, roomy: true })).toEqual(['Reshape', 'MatMul']);
+  });
+
+  test('an output is not reshaped, and an input that no output needs is not asked for', async () => {
+    const turned = ({ x }: Record<'x' | 'idle', tf.Tensor>) => ({ y: tf.reshape(tf.neg(x), [2, 2]) });
+    const numbers = { data: Float32Array.of(1, 2, 3, 4), shape: [4] };
+    const recorded = recordGraph({ ...GPU, roomy: true }, turned, { x: numbers, idle: numbers });
+    expect(needed(recorded.recorder.graph).nodes.map(({ op }) => op)).toEqual(['Neg', 'Identity']);
+    expect(recorded.inputs).toEqual(['x']);
+    const runtime = await createOnnxRuntime({ ort, threads: 1 });
+    const { y } = await runtime.compile('turned', turned).run({ x: numbers, idle: numbers });
+    expect(y).toEqual({ data: Float32Array.of(-1, -2, -3, -4), shape: [2, 2] });
+    runtime.dispose();
   });
 
   test('no matrix of many is turned around to be multiplied', () => {

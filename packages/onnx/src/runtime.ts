@@ -11,6 +11,7 @@ import {
 import type { InferenceSession } from 'onnxruntime-common';
 import { divided, together } from './batch.js';
 import { checkFinite } from './finite.js';
+import { neededInputs } from './graph/model-file.js';
 import { Recorder, type Target } from './recorder.js';
 import { checkUnchanged, createSession, type OrtModule, type SessionSettings, sessionError } from './session.js';
 import { record, weightTensor } from './trace-backend.js';
@@ -170,6 +171,7 @@ function perShapes<I extends string, O extends string>(
 
 interface RecordedGraph {
   readonly recorder: Recorder;
+  /** Those that some output depends on. */
   readonly inputs: readonly string[];
   readonly outputs: Readonly<Record<string, { name: string; shape: readonly number[] }>>;
 }
@@ -186,10 +188,13 @@ export function recordGraph(
   for (const [name, { shape }] of Object.entries(inputs)) views[name] = viewOf(graph.input(`in.${name}`, shape));
   const results = record(recorder, views, fn);
   const outputs = Object.entries(results).map(([name, view]) => {
-    graph.output(recorder.value(recorder.cast(view, 'float32')), `out.${name}`);
+    // As it was made: reshaping it would copy it, and the shape is known here.
+    graph.output(recorder.unshaped(recorder.value(recorder.cast(view, 'float32'))), `out.${name}`);
     return [name, { name: `out.${name}`, shape: view.shape }] as const;
   });
-  return { recorder, inputs: Object.keys(inputs), outputs: Object.fromEntries(outputs) };
+  const taken = new Set(neededInputs(graph).map(({ name }) => name));
+  const names = Object.keys(inputs).filter((name) => taken.has(`in.${name}`));
+  return { recorder, inputs: names, outputs: Object.fromEntries(outputs) };
 }
 
 export async function startGraph(

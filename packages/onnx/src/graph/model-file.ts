@@ -43,12 +43,12 @@ export interface WeightWriting {
   readonly castAtUse: boolean;
 }
 
-/** Writes a graph as an ONNX model. Nodes that no output needs are left out. */
+/** Writes a graph as an ONNX model. Nodes and inputs that no output needs are left out. */
 export function writeModel(graph: Graph, writing: WeightWriting): Uint8Array {
   const w = protobuf.Writer.create();
   w.uint32(field(1, VARINT)).int64(IR_VERSION);
   w.uint32(field(2, LENGTH_DELIMITED)).string('textual-inversion');
-  message(w, 7, () => writeGraph(w, graph, writing));
+  message(w, 7, () => writeGraph(w, graph, neededInputs(graph), writing));
   for (const [domain, version] of [
     ['', OPSET],
     [MICROSOFT, 1],
@@ -67,7 +67,7 @@ function message(w: Writer, number: number, write: () => void): void {
   w.ldelim();
 }
 
-function writeGraph(w: Writer, graph: Graph, writing: WeightWriting): void {
+function writeGraph(w: Writer, graph: Graph, inputs: readonly Value[], writing: WeightWriting): void {
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
   // ONNX Runtime works its way from the outputs to what they need, the node that was written first at last: so each cast comes right before
@@ -78,7 +78,7 @@ function writeGraph(w: Writer, graph: Graph, writing: WeightWriting): void {
     if (names.has(constant.value.name)) message(w, 5, () => writeConstant(w, constant));
   }
   for (const weight of weights) message(w, 5, () => writeWeight(w, weight, writing.placeOf(weight)));
-  for (const value of graph.inputs) message(w, 11, () => writeValueInfo(w, value));
+  for (const value of inputs) message(w, 11, () => writeValueInfo(w, value));
   for (const value of graph.outputs) message(w, 12, () => writeValueInfo(w, value));
 }
 
@@ -124,6 +124,12 @@ export function needed(graph: Graph): { nodes: Node[]; names: ReadonlySet<string
   return { nodes: nodes.reverse(), names };
 }
 
+/** The inputs that some output depends on: a GPU provider would copy the others to the CPU. */
+export function neededInputs(graph: Graph): Value[] {
+  const { names } = needed(graph);
+  return graph.inputs.filter(({ name }) => names.has(name));
+}
+
 function writeNode(w: Writer, node: Node, writing: WeightWriting): void {
   for (const input of node.inputs) w.uint32(field(1, LENGTH_DELIMITED)).string(input?.name ?? '');
   for (const output of node.outputs) w.uint32(field(2, LENGTH_DELIMITED)).string(output.name);
@@ -153,7 +159,8 @@ function writeAttribute(w: Writer, attribute: Attribute, writing: WeightWriting)
     for (const int of attribute.ints) w.uint32(field(8, VARINT)).int64(int);
     kind(7);
   } else {
-    message(w, 6, () => writeGraph(w, attribute.graph, writing));
+    const { graph } = attribute;
+    message(w, 6, () => writeGraph(w, graph, graph.inputs, writing)); // a loop counts them
     kind(5);
   }
 }
