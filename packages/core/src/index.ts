@@ -33,6 +33,7 @@ export type {
   CompiledFunction,
   DType,
   FileTree,
+  FunctionTraits,
   HostTensor,
   ImageCodec,
   Picture,

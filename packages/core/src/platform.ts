@@ -93,6 +93,14 @@ export interface Batched {
   readonly means?: readonly string[];
 }
 
+/** What an engine may know of a function besides what it computes. */
+export interface FunctionTraits {
+  /** How it treats a batch. Without it the batch stays in one piece. */
+  readonly batched?: Batched;
+  /** Whether it runs many times in a row: a few runs of preparing are then worth it. @defaultValue false */
+  readonly often?: boolean;
+}
+
 /**
  * An engine: it holds weights and runs functions over them.
  * The eager one runs them on a TensorFlow.js backend; `@textual-inversion/onnx` records them once and runs the graph.
@@ -106,14 +114,11 @@ export interface Runtime {
   readonly scarce?: () => boolean;
   /** Makes a checkpoint tensor available to functions of this runtime, as float32 with `placement` applied. */
   place(ref: TensorRef, placement: Placement): Promise<Tensor>;
-  /**
-   * Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights.
-   * @param batched - How it treats a batch. Without it the batch stays in one piece.
-   */
+  /** Prepares `fn`. `name` is for messages and profiles. Functions close over placed weights. */
   compile<I extends string, O extends string>(
     name: string,
     fn: TensorFunction<I, O>,
-    batched?: Batched,
+    traits?: FunctionTraits,
   ): CompiledFunction<I, O>;
   /** Frees every placed tensor and compiled function. */
   dispose(): void;

@@ -47,7 +47,7 @@ describe('ONNX Runtime on a thread of its own', () => {
     const there = await createOnnxRuntime({ ort: thread().ort, others: [thread().ort] });
     const twice = ({ x }: Record<'x', tf.Tensor>) => ({ y: tf.mul(tf.exp(x), 2) });
     const [expected, found] = await Promise.all(
-      [here, there].map((runtime) => runtime.compile('twice', twice, {}).run({ x: square })),
+      [here, there].map((runtime) => runtime.compile('twice', twice, { batched: {} }).run({ x: square })),
     );
     expect(found).toEqual(expected);
     here.dispose();

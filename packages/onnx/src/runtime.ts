@@ -1,6 +1,7 @@
 import {
   type Batched,
   type CompiledFunction,
+  type FunctionTraits,
   type HostTensor,
   type Runtime,
   type TensorFunction,
@@ -63,7 +64,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     name: string,
     fn: TensorFunction<string, string>,
     inputs: Record<string, HostTensor>,
-    batched: Batched | undefined,
+    { batched, often }: FunctionTraits,
   ) => {
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
@@ -73,7 +74,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     const graph = recordGraph(target, fn, parts[0] ?? inputs);
     const halves = scarce() && (await (halvesWork ??= takesHalves(ort, settings)));
     const share = Math.max(1, Math.floor((threads ?? lanes.length) / parts.length));
-    const partSettings = { ...settings, halves, ...(parts.length > 1 ? { threads: share } : {}) };
+    const partSettings = { ...settings, halves, captured: often, ...(parts.length > 1 ? { threads: share } : {}) };
     const starting = lanes.slice(0, parts.length).map((lane) => startGraph(lane, name, graph, partSettings));
     const started = await Promise.all(starting).catch((error: unknown) => {
       for (const each of starting) disposeLater(each);
@@ -94,8 +95,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
       bytes += ref.length;
       return tensor;
     },
-    compile(name, fn, batched) {
-      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs, batched));
+    compile(name, fn, traits = {}) {
+      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs, traits));
       functions.add(compiled);
       return compiled;
     },

@@ -92,7 +92,7 @@ test('a batch is divided among lanes, and each works on its part', async () => {
     return { y, mean: tf.mean(y) };
   };
   const whole = runtime.compile('whole', fn);
-  const divided = runtime.compile('divided', fn, { shared: ['factor'], means: ['mean'] });
+  const divided = runtime.compile('divided', fn, { batched: { shared: ['factor'], means: ['mean'] } });
   const x = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [4, 2] };
   const inputs = { x, factor: { data: Float32Array.of(2), shape: [1] } };
   seen.length = 0;

@@ -27,6 +27,8 @@ export interface SessionSettings {
   readonly halves?: boolean;
   /** What `webgpu` works on, where it is not to open one itself. */
   readonly device?: InferenceSession.WebGpuExecutionProviderOption['device'];
+  /** Whether to ask for runs that are captured and replayed, where there is a `device`. @defaultValue false */
+  readonly captured?: boolean;
   /** Further options of ONNX Runtime, for measurements. */
   readonly options?: InferenceSession.SessionOptions;
 }
@@ -38,7 +40,7 @@ export async function createSession(
   name: string,
   settings: SessionSettings,
 ): Promise<OrtSession> {
-  const { provider, threads, halves, device, options } = settings;
+  const { provider, threads, halves, device, captured, options } = settings;
   const { nodes, names } = needed(graph);
   const weights = graph.weights.filter(({ value }) => names.has(value.name));
   const folder = commonFolder(weights.flatMap(({ ref }) => ref.source.path ?? []));
@@ -71,6 +73,7 @@ export async function createSession(
       // of where in one block each tensor lies takes another twentieth off a small graph's, and as much memory again.
       enableCpuMemArena: provider === 'cpu',
       enableMemPattern: provider === 'cpu' && allSmall(nodes, weights),
+      enableGraphCapture: device !== undefined && captured === true,
       logSeverityLevel: 3,
       ...(external.length > 0 ? { externalData: external } : {}),
       ...options,

@@ -10,6 +10,8 @@ import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
 import { type BufferPool, emptyPool, limitPool } from './buffer-pool.js';
 import { onDevice, openAdapter, openDevice } from './gpu.js';
+import { oneAtATime } from './one-at-a-time.js';
+import { replaying } from './replay.js';
 
 export interface EngineOptions {
   /** Folder at our own origin with the files of `textual-inversion-web-assets`: WebAssembly and the embedded model. */
@@ -33,8 +35,9 @@ const BACKENDS: readonly Backend[] = [
     objection: softwareAdapter,
     create: async (options) => {
       const device = await openDevice();
+      const ort = configured(await import('onnxruntime-web/webgpu'), options);
       const runtime = await createOnnxRuntime({
-        ort: configured(await import('onnxruntime-web/webgpu'), options),
+        ort: oneAtATime(replaying(ort, device), device),
         provider: 'webgpu',
         device,
       });

@@ -47,8 +47,8 @@ export function onDevice(runtime: Runtime, device: GPUDevice): Runtime {
     .catch(() => {}); // never rejects
   return {
     ...runtime,
-    compile: (name, fn) => {
-      const compiled = runtime.compile(name, fn);
+    compile: (name, fn, traits) => {
+      const compiled = runtime.compile(name, fn, traits);
       return {
         run: (inputs) =>
           new Promise((resolve, reject) => {

@@ -2,6 +2,8 @@
 export const gpu = {
   /** Runs of shaders. */
   dispatches: 0,
+  /** Bindings of a shader to buffers: a run that is replayed makes none. */
+  bindGroups: 0,
   /** Buffers that are alive, and their bytes. */
   buffers: 0,
   bytes: 0,
@@ -37,6 +39,10 @@ if ('GPUDevice' in globalThis) {
   whenIdle(device, 'createComputePipeline', () => pipeline);
   whenIdle(device, 'createComputePipelineAsync', () => Promise.resolve(pipeline));
   whenIdle(device, 'createBindGroup', () => ({}));
+  replace(device, 'createBindGroup', (create) => {
+    gpu.bindGroups += 1;
+    return create();
+  });
   whenIdle(pass, 'setPipeline', () => undefined);
   whenIdle(pass, 'setBindGroup', () => undefined);
   for (const name of ['dispatchWorkgroups', 'dispatchWorkgroupsIndirect'] as const) {

@@ -88,7 +88,7 @@ export function createModelFunctions(
           }),
         ),
       }),
-      {},
+      { batched: {}, often: true },
     ),
     encodePicture: compile('encode-picture', (inputs) => {
       const { mean, logvar } = encodeMoments(autoencoder, toChannelsLast(input(inputs, 'picture')));

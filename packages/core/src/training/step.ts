@@ -65,7 +65,10 @@ export function trainingStep({ encoders, unet, recompute }: StepModel): TensorFu
 /** Prepares the training step. A batch may be divided: its loss and its gradients are means of those of its pictures. */
 export function compileTrainingStep(runtime: Runtime, model: StepModel): CompiledFunction<string, string> {
   const rows = model.encoders.map((_, i) => `rows.${i}`);
-  return runtime.compile('training-step', trainingStep(model), { shared: rows, means: ['loss', ...rows] });
+  return runtime.compile('training-step', trainingStep(model), {
+    batched: { shared: rows, means: ['loss', ...rows] },
+    often: true,
+  });
 }
 
 /** `mean(weight * (prediction - target)^2)` over the batch. @param weights - `[B]` */

@@ -16,8 +16,8 @@ export function nextTurn(): Promise<void> {
 export function takingTurns(runtime: Runtime): Runtime {
   return {
     ...runtime,
-    compile: (name, fn) => {
-      const compiled = runtime.compile(name, fn);
+    compile: (name, fn, traits) => {
+      const compiled = runtime.compile(name, fn, traits);
       return {
         run: async (inputs) => {
           await nextTurn();
