@@ -59,25 +59,6 @@ test('buffers of sizes that never come again are given back', async () => {
   expect(bytes.afterwards).toBe(0);
 });
 
-test.each([false, true])('compiled functions that run at once take turns, captured: %s', async (often) => {
-  const answers = await opened.page.evaluate(async (often) => {
-    const { createBackend, assetsUrl, tf } = library;
-    const { runtime } = await createBackend('onnx-webgpu', { assetsUrl });
-    const compiled = (reduced: typeof tf.sum) =>
-      runtime.compile('product', ({ x }: Record<'x', tf.Tensor>) => ({ y: reduced(tf.matMul(x, x)) }), { often });
-    const [total, mean] = [compiled(tf.sum), compiled(tf.mean)];
-    const filled = (number: number) => ({ x: { data: new Float32Array(64 ** 2).fill(number), shape: [64, 64] } });
-    const tooLong = new Promise<never>((_, reject) => {
-      setTimeout(() => reject(new Error('no answer in 30 s')), 30_000);
-    });
-    const runs = [total.run(filled(1)), mean.run(filled(1)), total.run(filled(2)), total.run(filled(3))];
-    const results = await Promise.race([Promise.all(runs), tooLong]);
-    runtime.dispose();
-    return results.map(({ y }) => y.data[0]);
-  }, often);
-  expect(answers).toEqual([64 ** 3, 64, 4 * 64 ** 3, 9 * 64 ** 3]);
-});
-
 test('a compiled training step takes half as many dispatches as an eager one, and less memory where blocks are computed again', async () => {
   const { page, close } = await openLibrary({}, { webgpu: true });
   const steps = await page.evaluate(async () => {

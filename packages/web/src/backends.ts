@@ -47,8 +47,10 @@ const BACKENDS: readonly Backend[] = [
   {
     name: 'onnx-wasm',
     what: 'the compiled engine in WebAssembly',
-    create: async (options) =>
-      createOnnxRuntime({ ort: configured(await import('onnxruntime-web/wasm'), options), provider: 'wasm' }),
+    create: async (options) => {
+      const ort = configured(await import('onnxruntime-web/wasm'), options);
+      return createOnnxRuntime({ ort: oneAtATime(ort), provider: 'wasm' });
+    },
   },
   {
     name: 'webgpu',

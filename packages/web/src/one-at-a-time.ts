@@ -4,16 +4,17 @@ import type { OrtModule } from '@textual-inversion/onnx';
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * ONNX Runtime of which one call works at a time. On WebGPU its WebAssembly waits for the GPU in the middle of a call; a second call
- * then would keep both from ever ending.
+ * ONNX Runtime of which one call works at a time. Two sessions that are made at once read their weights from one place, and the first
+ * takes the second's; on WebGPU, where WebAssembly waits for the GPU in the middle of a call, two calls at once never end.
+ * @param device - What calls wait for, and may wait for without end once it is lost.
  */
-export function oneAtATime(ort: OrtModule, device: GPUDevice): OrtModule {
+export function oneAtATime(ort: OrtModule, device?: GPUDevice): OrtModule {
   const inTurn = <T>(call: () => Promise<T>): Promise<T> => {
     const result = last.then(call);
-    // What waits for a device that is lost may never end.
-    last = Promise.race([result.catch(() => {}), device.lost]);
+    last = result.catch(() => {});
     return result;
   };
+  device?.lost.then(() => (last = Promise.resolve())).catch(() => {}); // never rejects
   return {
     Tensor: ort.Tensor,
     env: ort.env,
