@@ -1,7 +1,9 @@
 /**
  * Measures the engines of a browser on the embedded model, in Chromium, in turn: `npm run bench:browser -- TASK [BATCH] [THREADS]`.
- * `wasm` and `webgpu`: a training step, compiled and eager. `load`: from opening the page to the first step.
+ * `wasm` and `webgpu`: a training step, compiled and eager. `load`: from opening the page to the first step. `host [FOLDER]`: what a
+ * compiled step on WebGPU takes beside its shaders, replayed and as it is, of another checkpoint too.
  */
+import { filesOf } from '../tests/browser/support/files.js';
 import { openLibrary } from '../tests/browser/support/library.js';
 
 const [task = '', batch = '4', threads = '1'] = process.argv.slice(3);
@@ -43,6 +45,40 @@ async function steps(compiled: string, eager: string): Promise<void> {
   console.log(`eager / compiled: ${(median(theirs) / median(ours)).toFixed(2)}, batch ${batch}, threads ${threads}`);
 }
 
+/** One side after the other: two models of SD 1.5's size would not fit together. */
+async function hostWork(folder: string | undefined): Promise<void> {
+  const { page, origin, close } = await openLibrary(folder ? { model: folder } : {}, { webgpu: true });
+  const given = folder ? { url: `${origin}/model`, files: filesOf(folder) } : undefined;
+  for (const replayed of [false, true]) {
+    const { seconds, dispatches, held, peak } = await page.evaluate(
+      async ({ given, replayed }) => {
+        const { assetsUrl, gpu } = library;
+        gpu.idle = true;
+        const url = given?.url ?? `${assetsUrl}tiny/`;
+        const files = given?.files ?? (await library.listRemote(url));
+        const parts = await library.openParts(url, files, 'onnx-webgpu', { recompute: given !== undefined, replayed });
+        const batch = given ? 1 : 4;
+        await parts.rehearse(batch);
+        const before = gpu.dispatches;
+        gpu.peakBytes = gpu.bytes;
+        const seconds = [];
+        for (let round = 0; round < 7; round++) seconds.push(await parts.rehearse(batch));
+        const counts = { dispatches: (gpu.dispatches - before) / 7, held: gpu.bytes, peak: gpu.peakBytes };
+        parts.dispose();
+        await new Promise((resolve) => setTimeout(resolve, 500)); // sessions are released behind the scenes
+        return { seconds, ...counts };
+      },
+      { given, replayed },
+    );
+    const ms = seconds.map((x) => Math.round(1000 * x)).toSorted((a, b) => a - b);
+    const bytes = `${(held / 1e9).toFixed(2)} GB between steps, ${(peak / 1e9).toFixed(2)} at the peak`;
+    console.log(
+      `${replayed ? 'replayed' : 'as it is'}: ${ms[3]} ms (${ms[0]} to ${ms[6]}), ${dispatches} dispatches, ${bytes}`,
+    );
+  }
+  await close();
+}
+
 async function load(): Promise<void> {
   const { page, close } = await openLibrary({}, {});
   const sizes: Promise<number>[] = [];
@@ -74,4 +110,5 @@ async function load(): Promise<void> {
 if (task === 'wasm') await steps('onnx-wasm', 'wasm');
 else if (task === 'webgpu') await steps('onnx-webgpu', 'webgpu');
 else if (task === 'load') await load();
-else throw new Error('npm run bench:browser -- wasm|webgpu|load [BATCH] [THREADS]');
+else if (task === 'host') await hostWork(process.argv[4]);
+else throw new Error('npm run bench:browser -- wasm|webgpu|load [BATCH] [THREADS], or host [FOLDER]');

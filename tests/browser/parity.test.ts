@@ -1,12 +1,12 @@
 import type { JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiffusionModel, HostTensor } from '../../packages/core/src/index.js';
-import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
 import { about, expectClose, GOLDEN, golden, readTensors } from '../support/golden.js';
+import { denoiseInputs, gradientInputs } from '../support/golden-inputs.js';
 import { loadGoldenModel } from '../support/model.js';
 import { families, pick } from '../support/models.js';
 import { goldenPrompts } from '../support/prompts.js';
-import { host, promptsOf, sizesOf, stepInputs } from '../support/step-inputs.js';
+import { host, promptsOf } from '../support/step-inputs.js';
 import type { Library } from './page/main.js';
 import { filesOf } from './support/files.js';
 import { type OpenLibrary, openLibrary } from './support/library.js';
@@ -67,14 +67,7 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
 
     test('UNet', async () => {
       const tensors = readTensors(file('unet'));
-      const timesteps = Array.from(pick(tensors, 'timesteps').data);
-      const { output } = await run('denoise', {
-        sample: host(pick(tensors, 'sample')),
-        time: timestepEmbedding(timesteps, model.unet.config),
-        context: host(pick(tensors, 'context')),
-        ...(model.unet.config.addition ? { pooled: host(pick(tensors, 'pooled')) } : {}),
-        ...sizesOf(model, timesteps.length),
-      });
+      const { output } = await run('denoise', denoiseInputs(model, family));
       expectClose(output ?? [], pick(tensors, 'output').data, bounds.forward, 'output');
     });
 
@@ -94,11 +87,7 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
 
     test('loss and gradient of the rows', async () => {
       const tensors = readTensors(file('gradient'));
-      const { prompts } = about<{ prompts: string[] }>(file('gradient'));
-      const rows = suffixes().map((suffix) => host(pick(tensors, `rows${suffix}`)));
-      const [latents, noise] = [host(pick(tensors, 'latents')), host(pick(tensors, 'noise'))];
-      const timesteps = Array.from(pick(tensors, 'timesteps').data);
-      const inputs = await stepInputs(model, idsOf, rows, prompts, latents, noise, timesteps);
+      const inputs = await gradientInputs(model, family);
       const held = await parts.evaluate((model) => model.memory());
       const outputs = await run('step', inputs);
       expect(await parts.evaluate((model) => model.memory()), 'tensors after a step').toEqual(held);

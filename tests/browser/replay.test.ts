@@ -1,12 +1,10 @@
 import type { JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { HostTensor, tf } from '../../packages/core/src/index.js';
-import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
-import { about, expectClose, GOLDEN, golden, readTensors } from '../support/golden.js';
+import { expectClose, GOLDEN, golden } from '../support/golden.js';
+import { denoiseInputs, gradientInputs } from '../support/golden-inputs.js';
 import { loadGoldenModel } from '../support/model.js';
-import { families, pick } from '../support/models.js';
-import { goldenPrompts } from '../support/prompts.js';
-import { host, sizesOf, stepInputs } from '../support/step-inputs.js';
+import { families } from '../support/models.js';
 import type { Library } from './page/main.js';
 import { filesOf } from './support/files.js';
 import { type OpenLibrary, openLibrary } from './support/library.js';
@@ -28,28 +26,6 @@ beforeAll(async () => {
 afterAll(() => opened.close());
 
 describe.each(families)('%s', (family) => {
-  /** What the goldens' step and prediction were made from. */
-  async function goldenInputs(): Promise<{ step: Inputs; denoise: Inputs }> {
-    const model = await loadGoldenModel(family);
-    const file = (name: string) => golden(`${family}-golden`, `${name}.safetensors`);
-    const [of, unet] = [readTensors(file('gradient')), readTensors(file('unet'))];
-    const { prompts } = about<{ prompts: string[] }>(file('gradient'));
-    const rows = model.textEncoders.map((_, i) => host(pick(of, i === 0 ? 'rows' : `rows_${i + 1}`)));
-    const [latents, noise] = [host(pick(of, 'latents')), host(pick(of, 'noise'))];
-    const timesteps = [...pick(unet, 'timesteps').data];
-    const { idsOf } = goldenPrompts(family);
-    const step = await stepInputs(model, idsOf, rows, prompts, latents, noise, [...pick(of, 'timesteps').data]);
-    const denoise = {
-      sample: host(pick(unet, 'sample')),
-      time: timestepEmbedding(timesteps, model.unet.config),
-      context: host(pick(unet, 'context')),
-      ...(model.unet.config.addition ? { pooled: host(pick(unet, 'pooled')) } : {}),
-      ...sizesOf(model, timesteps.length),
-    };
-    model.dispose();
-    return { step, denoise };
-  }
-
   function open(backend: string): Promise<JSHandle<Parts>> {
     return page.evaluateHandle(([url, files, name]) => library.openParts(url, files, name), [
       `${opened.origin}/golden/${family}`,
@@ -59,7 +35,9 @@ describe.each(families)('%s', (family) => {
   }
 
   test('step and prediction are replayed in turn, and give what they give elsewhere', async () => {
-    const { step, denoise } = await goldenInputs();
+    const model = await loadGoldenModel(family);
+    const [step, denoise] = [await gradientInputs(model, family), denoiseInputs(model, family)];
+    model.dispose();
     const [replayed, elsewhere] = [await open('onnx-webgpu'), await open('onnx-wasm')];
     for (const [round, factor] of [1, -1.5].entries()) {
       const cases = [

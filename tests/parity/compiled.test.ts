@@ -1,7 +1,6 @@
 import * as ort from 'onnxruntime-node';
 import { afterAll, describe, test } from 'vitest';
 import { loadModel } from '../../packages/core/src/index.js';
-import { timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
 import { denoise } from '../../packages/core/src/models/unet/model.js';
 import { valueAndGrads } from '../../packages/core/src/nn/gradients.js';
 import type { HostTensor } from '../../packages/core/src/platform.js';
@@ -12,9 +11,10 @@ import { createOnnxRuntime } from '../../packages/onnx/src/index.js';
 import { GPU, recordGraph, startGraph, takesHalves } from '../../packages/onnx/src/runtime.js';
 import { folder } from '../support/folder.js';
 import { about, expectClose, golden, readTensors } from '../support/golden.js';
+import { denoiseInputs, gradientInputs } from '../support/golden-inputs.js';
 import { channelsLast, families, pick } from '../support/models.js';
 import { goldenPrompts } from '../support/prompts.js';
-import { entry, host, onlyPrompts, promptsOf, sizesOf, stepInputs } from '../support/step-inputs.js';
+import { entry, host, onlyPrompts, promptsOf, stepInputs } from '../support/step-inputs.js';
 
 /** `TI_PROVIDER` chooses another execution provider; a GPU's arithmetic differs more from the reference's. */
 const PROVIDER = process.env['TI_PROVIDER'] ?? 'cpu';
@@ -42,7 +42,6 @@ describe.each(families)('%s, compiled', async (family) => {
 
   test('UNet, every tap', async () => {
     const tensors = readTensors(file('unet'));
-    const timesteps = Array.from(pick(tensors, 'timesteps').data);
     const taps = [...tensors.keys()].filter((name) => name.startsWith('tap.'));
     const tapped = runtime.compile('denoise', (inputs: Record<string, tf.Tensor>) => {
       const outputs: Record<string, tf.Tensor> = {};
@@ -58,13 +57,7 @@ describe.each(families)('%s, compiled', async (family) => {
       outputs['output'] = tf.transpose(output, [0, 3, 1, 2]);
       return outputs;
     });
-    const outputs = await tapped.run({
-      sample: host(pick(tensors, 'sample')),
-      time: timestepEmbedding(timesteps, model.unet.config),
-      context: host(pick(tensors, 'context')),
-      ...(model.unet.config.addition ? { pooled: host(pick(tensors, 'pooled')) } : {}),
-      ...sizesOf(model, timesteps.length),
-    });
+    const outputs = await tapped.run(denoiseInputs(model, family));
     tapped.dispose();
     for (const name of taps) expectClose(outputs[name]?.data ?? [], pick(tensors, name).data, FORWARD, name);
     expectClose(outputs['output']?.data ?? [], pick(tensors, 'output').data, FORWARD, 'output');
@@ -86,11 +79,7 @@ describe.each(families)('%s, compiled', async (family) => {
   /** The inputs of the step whose gradient is known, and what it gives. */
   async function gradientStep() {
     const tensors = readTensors(file('gradient'));
-    const { prompts } = about<{ prompts: string[] }>(file('gradient'));
-    const rows = suffixes.map((suffix) => host(pick(tensors, `rows${suffix}`)));
-    const [latents, noise] = [host(pick(tensors, 'latents')), host(pick(tensors, 'noise'))];
-    const timesteps = Array.from(pick(tensors, 'timesteps').data);
-    const inputs = await stepInputs(model, idsOf, rows, prompts, latents, noise, timesteps);
+    const inputs = await gradientInputs(model, family);
     const check = (outputs: Record<string, HostTensor>): void => {
       expectClose(outputs['loss']?.data ?? [], pick(tensors, 'loss').data, LOSS, 'loss');
       suffixes.forEach((suffix, i) =>

@@ -4,8 +4,8 @@ import type { OrtModule } from '@textual-inversion/onnx';
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * ONNX Runtime of which one call works at a time. Two sessions that are made at once read their weights from one place, and the first
- * takes the second's; on WebGPU, where WebAssembly waits for the GPU in the middle of a call, two calls at once never end.
+ * ONNX Runtime of which one call works at a time. Sessions that are made at once look for their weights in one place, and take one
+ * another's; on WebGPU, where WebAssembly waits for the GPU in the middle of a call, two runs at once never end.
  * @param device - What calls wait for, and may wait for without end once it is lost.
  */
 export function oneAtATime(ort: OrtModule, device?: GPUDevice): OrtModule {

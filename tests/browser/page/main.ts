@@ -17,9 +17,13 @@ async function openParts(
   url: string,
   files: web.RemoteFiles,
   backend: string,
-  { threads, recompute }: { threads?: number; recompute?: boolean } = {},
+  { threads, recompute, replayed = true }: { threads?: number; recompute?: boolean; replayed?: boolean } = {},
 ) {
-  const { runtime } = await web.createBackend(backend, { assetsUrl, threads });
+  const { runtime: made } = await web.createBackend(backend, { assetsUrl, threads });
+  // What does not say that it runs often is not captured.
+  const runtime = replayed
+    ? made
+    : { ...made, compile: (...[name, fn]: Parameters<typeof made.compile>) => made.compile(name, fn) };
   const model = await loadTree(web.remoteTree(url, files), runtime);
   const step = compileTrainingStep(runtime, { encoders: model.textEncoders, unet: model.unet.params, recompute });
   const functions = { ...model.functions, step };
