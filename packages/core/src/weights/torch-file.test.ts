@@ -69,6 +69,11 @@ describe('readTorchFile', () => {
     ['a call of a value', [text('a'), tuple(), 'R']],
     ['a constructor without what it needs', [global('torch._utils', '_rebuild_tensor_v2'), tuple(), 'R']],
     ['an empty stack', 'R'],
+    ['what was never kept', ['h', 0]],
+    ['an end without a beginning', 't'],
+    ['an item of what is no list', [text('a'), 'N', 'a']],
+    ['an entry of what is no dictionary', [']', text('a'), 'N', 's']],
+    ['a list as the name of a storage', [tuple(text('storage'), global('torch', 'FloatStorage'), ']'), 'Q']],
     ['no end', []],
   ])('refuses %s', (_, piece) => {
     const bytes = archive(pickle(0x80, 2, piece, _ === 'no end' ? [] : '.'));
@@ -87,6 +92,65 @@ describe('readTorchFile', () => {
     const view = [tensor([many.length], [1], 0, 'ByteStorage', many.length), 'q', 7];
     const bytes = archive(pickle(0x80, 2, ']', '(', view, Array(100).fill(['h', 7]), 'e', '.'), many);
     expect(() => readTorchFile(bytes, 'x.pt')).toThrow(code('CONCEPT_FORMAT'));
+  });
+
+  it('refuses to change what was made: a view after it was checked, the length of a list', () => {
+    const state = (key: string, value: Piece) => ['}', text(key), value, 's', 'b'];
+    const strides = [']', int(-1), 'a'];
+    expect(() => read(tensor([4], [1]), state('strides', strides))).toThrow(code('CONCEPT_FORMAT'));
+    expect(() => read(']', state('length', int(0x7fffffff)))).toThrow(code('CONCEPT_FORMAT'));
+    expect(() => read(global('torch', 'FloatStorage'), state('dtype', text('U8')))).toThrow(code('CONCEPT_FORMAT'));
+  });
+
+  it('refuses to copy the same entries over and over', () => {
+    const ordered = [global('collections', 'OrderedDict'), 'q', 0];
+    const pairs = [']', '(', Array.from({ length: 5000 }, (_, i) => [int(i), 'N', 0x86]), 'e', 'q', 1];
+    const copies = Array(1000).fill(['h', 0, 'h', 1, 0x85, 'R']);
+    expect(() => read(']', ordered, '0', pairs, '0', '(', copies, 'e')).toThrow(code('CONCEPT_FORMAT'));
+    const parameters = [
+      '}',
+      text('_parameters'),
+      '}',
+      '(',
+      Array.from({ length: 5000 }, (_, i) => [int(i), 'N']),
+      'u',
+      's',
+    ];
+    const dictionary = [global('torch.nn.modules.container', 'ParameterDict'), ')', 0x81];
+    const states = Array(1000).fill([dictionary, 'h', 2, 'b', '0']);
+    expect(() => read(parameters, 'q', 2, '0', states, 'N')).toThrow(code('CONCEPT_FORMAT'));
+  });
+
+  it('refuses keys that would be text without end', () => {
+    const doubled = Array.from({ length: 30 }, (_, i) => [']', '(', 'h', i, 'h', i, 'e', 'q', i + 1, '0']);
+    const bytes = archive(pickle(0x80, 2, ']', 'q', 0, '0', doubled, '}', 'h', 30, 'N', 's', '.'));
+    expect(() => readTorchFile(bytes, 'x.pt')).toThrow(code('CONCEPT_FORMAT'));
+  });
+
+  it('reads dictionaries of every kind, and what protocols 2 to 5 write', () => {
+    const pair = [text('a'), int(1), 0x86];
+    const map = new Map<string, TorchValue>([['a', 1]]);
+    expect(read(global('collections', 'OrderedDict'), ']', pair, 'a', 0x85, 'R')).toEqual(map);
+    // What a network's state knows beside its entries.
+    const metadata = ['}', text('_metadata'), '}', 's', 'b'];
+    expect(read(global('collections', 'OrderedDict'), ')', 'R', text('a'), int(1), 's', metadata)).toEqual(map);
+    const parameters = ['}', text('_parameters'), '}', text('a'), int(1), 's', 's', 'b'];
+    expect(read(global('torch.nn.modules.container', 'ParameterDict'), ')', 0x81, parameters)).toEqual(map);
+    const short = (value: string): Piece => [0x8c, value.length, value];
+    const frame = [0x95, u32(40), u32(0)];
+    expect(read(frame, '}', 0x94, short('a'), 'M', 1, 1, 's', short('long'), 0x8a, 2, 0xff, 0x7f, 's')).toEqual(
+      new Map([
+        ['a', 257],
+        ['long', 32767],
+      ]),
+    );
+    expect(read(']', 0x8a, 1, 0xff, 'a', 0x8a, 0, 'a', 'K', 7, '2', '0', 'a', 'U', 1, 'x', 'a')).toEqual([
+      -1,
+      0,
+      7,
+      'x',
+    ]);
+    expect(read(short('collections'), short('OrderedDict'), 0x93, ')', 'R')).toEqual(new Map());
   });
 
   it('refuses archives that grow', () => {

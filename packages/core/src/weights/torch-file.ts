@@ -68,7 +68,7 @@ function readLegacy(bytes: Uint8Array, name: string): TorchValue {
   if (!Array.isArray(keys)) throw new Error('no list of storages');
   const storages = new Map<string, Uint8Array>();
   let at = LEGACY_MAGIC.length + pickles.position;
-  for (const key of keys.map(String)) {
+  for (const key of keys.map(word)) {
     const storage = pickles.storages.get(key);
     if (!storage) throw new Error(`a storage ${key} that no tensor has`);
     const count = Number(new DataView(bytes.buffer, bytes.byteOffset + at, 8).getBigInt64(0, true));
@@ -93,11 +93,11 @@ class Resolver {
     if (depth > MAX_DEPTH || ++this.values > MAX_VALUES) throw new Error('more values than a concept has');
     if (value instanceof TensorView) return this.tensor(value);
     if (value instanceof Map) {
-      return new Map([...value].map(([key, entry]) => [String(key), this.value(entry, depth + 1)]));
+      return new Map([...value].map(([key, entry]) => [word(key), this.value(entry, depth + 1)]));
     }
     if (Array.isArray(value)) return value.map((entry) => this.value(entry, depth + 1));
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
-    return typeof value === 'bigint' ? Number(value) : null;
+    return null;
   }
 
   private tensor({ storage, offset, shape, strides }: TensorView): HostTensor {
@@ -124,6 +124,12 @@ class Resolver {
     }
     return { data, shape };
   }
+}
+
+/** A key as text. Of a list that holds lists, text could be without end. */
+function word(key: unknown): string {
+  if (typeof key !== 'string' && typeof key !== 'number') throw new Error('a key that is no word');
+  return String(key);
 }
 
 function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {

@@ -1,23 +1,12 @@
-import { BufferReader, Parser } from 'pickleparser';
 import { TextualInversionError } from '../errors.js';
 import type { DType } from '../platform.js';
+import { type PickleNames, PickleReader, StandIn } from './pickle.js';
 
 /** Beside the numbers, a concept is a few hundred bytes of pickle; every byte of one can cost a hundred in memory. */
 const MAX_PICKLE_BYTES = 256 * 1024;
 const MAX_RANK = 8;
-
-const STORAGES: Readonly<Record<string, DType>> = {
-  DoubleStorage: 'F64',
-  FloatStorage: 'F32',
-  HalfStorage: 'F16',
-  BFloat16Storage: 'BF16',
-  LongStorage: 'I64',
-  IntStorage: 'I32',
-  ShortStorage: 'I16',
-  CharStorage: 'I8',
-  ByteStorage: 'U8',
-  BoolStorage: 'BOOL',
-};
+/** Entries of dictionaries that are made from others; those are the one thing that a few bytes can ask for again and again. */
+const MAX_COPIED = 10_000;
 
 /** A run of numbers that tensors are views of. */
 export class Storage {
@@ -41,33 +30,33 @@ export class TensorView {
  * Reads pickles of tensors and plain values. A pickle is a program, so this one runs none: it knows our stand-ins of the few
  * constructors that tensors are made of, and refuses every other name.
  */
-export class TensorPickles {
+export class TensorPickles implements PickleNames {
   /** Every storage that was named, by its key. */
   readonly storages = new Map<string, Storage>();
-  private readonly reader: GuardedReader;
-  private readonly parser: Parser;
+  private readonly reader: PickleReader;
+  private copied = 0;
+  private readonly known: ReadonlyMap<string, StandIn>;
 
   /** @param name - Of the file, for messages. */
-  constructor(bytes: Uint8Array, name: string) {
-    this.reader = new GuardedReader(bytes.subarray(0, MAX_PICKLE_BYTES));
-    const known = constructors();
-    this.parser = new Parser({
-      unpicklingTypeOfDictionary: 'Map',
-      nameResolver: {
-        resolve: (module, attribute) => {
-          const found = known.get(`${module}.${attribute}`);
-          if (found) return found;
-          throw new TextualInversionError('CONCEPT_UNSAFE', {
-            where: name,
-            expected: 'tensors and plain values',
-            found: `a call of ${module}.${attribute}`,
-            fix: 'Nothing was run. A file of a concept has no need of it: do not trust this one.',
-            details: { name: `${module}.${attribute}` },
-          });
-        },
-      },
-      persistentResolver: { resolve: (pid: unknown) => this.persistent(pid) },
-    });
+  constructor(
+    bytes: Uint8Array,
+    private readonly name: string,
+  ) {
+    this.reader = new PickleReader(bytes.subarray(0, MAX_PICKLE_BYTES), this);
+    const first = new StandIn(([value]) => value);
+    const set = new StandIn(([items]) => items ?? []);
+    this.known = new Map<string, StandIn>([
+      ['torch._utils._rebuild_tensor', TENSOR],
+      ['torch._utils._rebuild_tensor_v2', TENSOR],
+      ['torch._utils._rebuild_parameter', first],
+      ['torch._utils._rebuild_parameter_with_state', first],
+      ['torch.nn.modules.container.ParameterDict', new StandIn(() => new ParameterDict())],
+      ['torch.Size', first],
+      ['collections.OrderedDict', new StandIn(([items]) => this.dictionary(items))],
+      ['__builtin__.set', set],
+      ['builtins.set', set],
+      ...STORAGES,
+    ]);
   }
 
   /** Bytes read so far. */
@@ -77,78 +66,97 @@ export class TensorPickles {
 
   /** Reads the next pickle: strings, numbers, booleans, null, arrays, maps and `TensorView`s. @throws CONCEPT_UNSAFE, Error */
   next(): unknown {
-    return this.parser.read<unknown>(this.reader);
+    return this.reader.next();
   }
 
-  private persistent(pid: unknown): unknown {
-    const [kind, type, key] = Array.isArray(pid) ? (pid as unknown[]) : [];
-    // The older format names classes this way too; the parser has already been given ours.
+  find(module: string, attribute: string): StandIn {
+    const name = `${module}.${attribute}`;
+    const found = this.known.get(name);
+    if (found) return found;
+    throw new TextualInversionError('CONCEPT_UNSAFE', {
+      where: this.name,
+      expected: 'tensors and plain values',
+      found: `a call of ${name}`,
+      fix: 'Nothing was run. A file of a concept has no need of it: do not trust this one.',
+      details: { name },
+    });
+  }
+
+  persistent(id: unknown): unknown {
+    const [kind, type, key] = Array.isArray(id) ? (id as unknown[]) : [];
+    // The older format names classes this way too; ours stands there already.
     if (kind === 'module') return type;
-    const dtype = typeof type === 'object' && type !== null && 'dtype' in type ? type.dtype : undefined;
-    if (kind !== 'storage' || !isDType(dtype)) throw new Error('an unknown kind of storage');
-    const storage = this.storages.get(String(key)) ?? new Storage(String(key), dtype);
+    if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string')
+      throw new Error('an unknown kind of storage');
+    const storage = this.storages.get(key) ?? new Storage(key, type.dtype);
     this.storages.set(storage.key, storage);
     return storage;
   }
-}
 
-type Constructor = (...args: unknown[]) => unknown;
-
-/** Made anew for every file: a pickle may write to what it is given. */
-function constructors(): Map<string, Constructor> {
-  const tensor: Constructor = (storage, offset, shape, strides) => {
-    if (!(storage instanceof Storage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides))
-      throw new Error('a tensor without storage, shape or strides');
-    if (shape.length !== strides.length || shape.length > MAX_RANK) throw new Error('a tensor of unlikely rank');
-    return new TensorView(storage, offset, [...shape], [...strides]);
-  };
-  /** A module keeps its parameters in a dictionary of its state. */
-  class ParameterDict extends Map<string, unknown> {
-    __setstate__(state: unknown): void {
-      const parameters = state instanceof Map ? state.get('_parameters') : undefined;
-      if (parameters instanceof Map) for (const [key, value] of parameters) this.set(String(key), value);
-    }
-  }
-  const set: Constructor = (items) => items ?? [];
-  const known = new Map<string, unknown>([
-    ['torch._utils._rebuild_tensor', tensor],
-    ['torch._utils._rebuild_tensor_v2', tensor],
-    ['torch._utils._rebuild_parameter', (data: unknown) => data],
-    ['torch._utils._rebuild_parameter_with_state', (data: unknown) => data],
-    ['torch.nn.modules.container.ParameterDict', ParameterDict],
-    ['torch.Size', (sizes: unknown) => sizes],
-    [
-      'collections.OrderedDict',
-      (items: unknown) => new Map(Array.isArray(items) ? (items as [unknown, unknown][]) : []),
-    ],
-    ['__builtin__.set', set],
-    ['builtins.set', set],
-  ]);
-  for (const [storage, dtype] of Object.entries(STORAGES)) known.set(`torch.${storage}`, Object.freeze({ dtype }));
-  return known as Map<string, Constructor>;
-}
-
-/** The parser believes lengths; one that is negative would send it back in circles. */
-class GuardedReader extends BufferReader {
-  override skip(length: number): void {
-    if (!(length >= 0)) throw new Error(`a length of ${length}`);
-    super.skip(length);
+  setState(object: unknown, state: unknown): void {
+    // What else a dictionary knows beside its entries, such as the versions of a network's layers, is nothing to us.
+    if (!(object instanceof Map)) throw new Error('the state of what has none');
+    const parameters = object instanceof ParameterDict && state instanceof Map ? state.get('_parameters') : undefined;
+    if (!(parameters instanceof Map)) return;
+    this.count(parameters.size);
+    for (const [key, value] of parameters as Map<unknown, unknown>) object.set(key, value);
   }
 
-  override uint64(): number {
-    const [low, high] = [this.uint32(), this.uint32()];
-    return low + high * 2 ** 32;
+  private dictionary(items: unknown): Map<unknown, unknown> {
+    const entries = Array.isArray(items) ? (items as unknown[]) : [];
+    this.count(entries.length);
+    return new Map(
+      entries.map((entry) => {
+        if (!Array.isArray(entry)) throw new Error('an entry that is no pair');
+        return [entry[0], entry[1]];
+      }),
+    );
+  }
+
+  private count(copies: number): void {
+    this.copied += copies;
+    if (this.copied > MAX_COPIED) throw new Error('more entries than a concept has');
   }
 }
 
-function isDType(value: unknown): value is DType {
-  return typeof value === 'string' && Object.values(STORAGES).some((dtype) => dtype === value);
+/** A module keeps its parameters in a dictionary of its state. */
+class ParameterDict extends Map<unknown, unknown> {}
+
+/** A class of storages, such as `torch.FloatStorage`; none is ever called. */
+class StorageType extends StandIn {
+  constructor(readonly dtype: DType) {
+    super(() => {
+      throw new Error('a storage that is made in the pickle');
+    });
+  }
 }
+
+const STORAGES = (
+  [
+    ['Double', 'F64'],
+    ['Float', 'F32'],
+    ['Half', 'F16'],
+    ['BFloat16', 'BF16'],
+    ['Long', 'I64'],
+    ['Int', 'I32'],
+    ['Short', 'I16'],
+    ['Char', 'I8'],
+    ['Byte', 'U8'],
+    ['Bool', 'BOOL'],
+  ] as const
+).map(([type, dtype]): [string, StandIn] => [`torch.${type}Storage`, new StorageType(dtype)]);
+
+const TENSOR = new StandIn(([storage, offset, shape, strides]) => {
+  if (!(storage instanceof Storage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides))
+    throw new Error('a tensor without storage, shape or strides');
+  if (shape.length !== strides.length) throw new Error('fewer strides than sizes');
+  return new TensorView(storage, offset, [...shape], [...strides]);
+});
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isCounts(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isCount);
+  return Array.isArray(value) && value.length <= MAX_RANK && value.every(isCount);
 }

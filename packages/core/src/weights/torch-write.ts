@@ -1,30 +1,9 @@
 import { zipSync } from 'fflate';
 import type { HostTensor } from '../platform.js';
+import { OP } from './pickle.js';
 import type { TorchValue } from './torch-file.js';
 
-/** Opcodes of pickle's protocol 2: see Python's `pickletools`. */
-const OP = {
-  protocol: 0x80,
-  stop: 0x2e,
-  none: 0x4e,
-  true: 0x88,
-  false: 0x89,
-  text: 0x58,
-  int: 0x4a,
-  float: 0x47,
-  mark: 0x28,
-  emptyTuple: 0x29,
-  tuple: 0x74,
-  emptyList: 0x5d,
-  append: 0x65,
-  emptyMap: 0x7d,
-  setItems: 0x75,
-  global: 0x63,
-  call: 0x52,
-  persistent: 0x51,
-} as const;
-
-/** Writes what `torch.load(path, weights_only=True)` reads: a stored zip archive with a pickle. The same value gives the same bytes. */
+/** Writes what `torch.load(path, weights_only=True)` reads: a stored zip archive with a pickle of protocol 2. The same value gives the same bytes. */
 export function writeTorchFile(value: TorchValue): Uint8Array {
   const storages: Uint8Array[] = [];
   const pickle = [OP.protocol, 2, ...pickled(value, storages), OP.stop];
@@ -43,7 +22,7 @@ function pickled(value: TorchValue, storages: Uint8Array[]): number[] {
   if (typeof value === 'string') return text(value);
   if (typeof value === 'number') return number(value);
   if (Array.isArray(value)) {
-    return [OP.emptyList, OP.mark, ...value.flatMap((entry) => pickled(entry, storages)), OP.append];
+    return [OP.emptyList, OP.mark, ...value.flatMap((entry) => pickled(entry, storages)), OP.appends];
   }
   if (value instanceof Map) {
     const items = [...value].flatMap(([key, entry]) => [...text(key), ...pickled(entry, storages)]);
