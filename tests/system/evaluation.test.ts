@@ -75,7 +75,12 @@ describe('evaluating a concept on the embedded model', () => {
     await expect(evaluate(model, clip, { ...options, edits: ['no place'] })).rejects.toMatchObject({
       code: 'OPTION_INVALID',
     });
+    const stopped = { signal: AbortSignal.abort() };
+    await expect(evaluate(model, clip, { ...options, ...stopped })).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(clip.embedPictures(options.pictures, stopped.signal)).rejects.toMatchObject({ code: 'ABORTED' });
     clip.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    await expect(loadClip(tree, model.runtime, stopped)).rejects.toMatchObject({ code: 'ABORTED' });
     expect(tf.memory().numTensors).toBe(before);
   });
 });

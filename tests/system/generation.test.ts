@@ -20,7 +20,7 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
   beforeAll(async () => void (model = await loadGoldenModel(family)));
   afterAll(() => model.dispose());
   const draw = async (options: Partial<GenerateOptions>) =>
-    (await generate(model, { prompt: 'a cat', steps: 2, ...options })).pictures.map(({ data, shape }) => ({
+    (await generate(model, { prompt: 'a cat', steps: 2, ...options })).pictures.map(({ pixels: { data, shape } }) => ({
       data,
       shape,
     }));
@@ -32,6 +32,18 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
       expect(await draw({ seed: 1, ...other })).not.toEqual([first]);
   });
 
+  test.each(['ddim', 'euler-ancestral', 'dpmsolver++'] as const)(
+    'each of several pictures is the one that its own seed draws alone: %s',
+    async (sampler) => {
+      const several = await draw({ seed: 5, count: 3, sampler });
+      for (const [i, picture] of several.entries()) {
+        const [alone] = await draw({ seed: 5 + i, sampler });
+        const off = picture.data.map((value, k) => Math.abs(value - (alone?.data[k] ?? 0)));
+        expect(Math.max(...off)).toBeLessThanOrEqual(1); // a batch may round otherwise
+      }
+    },
+  );
+
   test('a word that looks learned and is not is told', async () => {
     const warningsOf = async (prompt: string) =>
       (await generate(model, { prompt, concepts: [concept(model, '<one>', 0.1)], steps: 1 })).warnings;
@@ -42,7 +54,7 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
   test('guidance is what the caller says, else what the makers of the model advise', async () => {
     const advised = { ...model, hints: { guidanceScale: 3 } };
     const guidance = async (options: Partial<GenerateOptions>) =>
-      (await generate(advised, { prompt: 'a cat', steps: 1, ...options })).settings.guidanceScale;
+      (await generate(advised, { prompt: 'a cat', steps: 1, ...options })).pictures[0]?.settings.guidanceScale;
     expect(await guidance({})).toBe(3);
     expect(await guidance({ guidanceScale: 2 })).toBe(2);
   });
@@ -62,7 +74,7 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
   test('several pictures, another size, progress, warnings, and no tensor left', async () => {
     const before = tf.memory().numTensors;
     const steps: [number, number][] = [];
-    const { pictures, settings, warnings } = await generate(model, {
+    const { pictures, warnings } = await generate(model, {
       prompt: `a ${'very '.repeat(80)}small cat`,
       concepts: [concept(model, '<one>', 0.1)],
       count: 2,
@@ -72,17 +84,21 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
       sampler: 'euler',
       onStep: (step, of) => void steps.push([step, of]),
     });
-    expect(pictures.map(({ shape }) => shape)).toEqual([
+    expect(pictures.map(({ pixels }) => pixels.shape)).toEqual([
       [32, 64, 3],
       [32, 64, 3],
     ]);
-    expect(pictures[0]?.data).not.toEqual(pictures[1]?.data);
+    expect(pictures[0]?.pixels.data).not.toEqual(pictures[1]?.pixels.data);
     expect(steps).toEqual([
       [1, 3],
       [2, 3],
       [3, 3],
     ]);
-    expect(settings).toMatchObject({ widthPx: 64, heightPx: 32, sampler: 'euler', guidanceScale: 7.5, seed: 0 });
+    const facts = { widthPx: 64, heightPx: 32, sampler: 'euler', guidanceScale: 7.5 };
+    expect(pictures.map(({ settings }) => settings)).toMatchObject([
+      { ...facts, seed: 0 },
+      { ...facts, seed: 1 },
+    ]);
     expect(warnings).toEqual([expect.stringContaining('cut off'), expect.stringContaining('<one>')]);
     expect(tf.memory().numTensors).toBe(before);
   });

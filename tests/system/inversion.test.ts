@@ -64,6 +64,32 @@ describe.each(FAMILIES)('learning a word on %s', (family) => {
     expect(rest.concept).toEqual(whole.concept);
   });
 
+  test('a run that fails hands over what it learned', async () => {
+    let at = 0;
+    const failed = runInversion(
+      model,
+      { steps: 4, checkpointEverySteps: 0 },
+      {
+        onStep: ({ step }) => {
+          if (step === 2) throw new Error('no room for a preview');
+        },
+        onCheckpoint: (_, step) => void (at = step),
+      },
+    );
+    await expect(failed).rejects.toThrow('no room for a preview');
+    expect(at).toBe(2);
+  });
+
+  test('a checkpoint that cannot be kept does not hide why a run ended', async () => {
+    const hooks = {
+      onStep: () => {
+        throw new Error('the first');
+      },
+      onCheckpoint: () => Promise.reject(new Error('the second')),
+    };
+    await expect(runInversion(model, { steps: 2, checkpointEverySteps: 0 }, hooks)).rejects.toThrow('the first');
+  });
+
   test('no tensor stays behind', async () => {
     const before = tf.memory().numTensors;
     await runInversion(model, { steps: 2, minSnrGamma: 5, maxGradientNorm: 1 });

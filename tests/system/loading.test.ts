@@ -43,6 +43,20 @@ describe('loading a model', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  test('the runtime goes with a model that cannot be loaded, wherever it fails', async () => {
+    for (const changes of [
+      { 'vae/config.json': undefined },
+      { [WEIGHTS]: new Uint8Array(9) },
+      { [WEIGHTS]: await weights('conv_out.bias', (bytes, { offset }) => bytes.fill(255, offset, offset + 4)) },
+    ]) {
+      let disposed = 0;
+      const runtime = await createEagerRuntime({ backend: process.env['TI_BACKEND'] ?? 'wasm' });
+      const counted = { ...runtime, dispose: () => void (disposed++, runtime.dispose()) };
+      await expect(loadModel(replaced(whole, changes), counted)).rejects.toThrow();
+      expect(disposed).toBe(1);
+    }
+  });
+
   test('stops when asked', async () => {
     const before = tf.memory().numTensors;
     const stop = new AbortController();
@@ -78,6 +92,12 @@ describe('loading a model', () => {
       'MODEL_UNSUPPORTED',
       'KarrasVeScheduler',
       () => config('scheduler/scheduler_config.json', { _class_name: 'KarrasVeScheduler' }),
+    ],
+    [
+      'more layers than any model has',
+      'MODEL_CONFIG',
+      'layers_per_block',
+      () => config('unet/config.json', { layers_per_block: 1e9 }),
     ],
     ['an inpainting UNet', 'WEIGHT_SHAPE', 'unet.conv_in.weight', () => config('unet/config.json', { in_channels: 9 })],
     [

@@ -62,14 +62,13 @@ export function setUpDrawing(model: Promise<LoadedModel>, words: Words): void {
 }
 
 function pictureItem({ pixels, png, settings }: GeneratedPicture): HTMLLIElement {
-  const { prompt, seed, index, sampler, guidanceScale } = settings;
-  const place = index === 0 ? '' : `, no. ${index + 1}`;
+  const { prompt, seed, sampler, guidanceScale } = settings;
   const link = make('a', {
     href: URL.createObjectURL(png),
-    download: `picture-${seed}-${index + 1}.png`,
+    download: `picture-${seed}.png`,
     textContent: 'Save PNG',
   });
-  const title = `${prompt}, seed ${seed}${place}`;
+  const title = `${prompt}, seed ${seed}`;
   link.setAttribute('aria-label', `Save PNG: ${title}`);
   return make(
     'li',
@@ -82,7 +81,7 @@ function pictureItem({ pixels, png, settings }: GeneratedPicture): HTMLLIElement
         'figcaption',
         {},
         make('span', { textContent: prompt }),
-        make('span', { textContent: `seed ${seed}${place} · ${sampler} · guidance ${guidanceScale}` }),
+        make('span', { textContent: `seed ${seed} · ${sampler} · guidance ${guidanceScale}` }),
         link,
       ),
     ),

@@ -23,6 +23,7 @@ test('the public names: a change here is a change for everyone who uses the pack
       "createEagerRuntime",
       "createPicture",
       "evaluate",
+      "fillIn",
       "flatten",
       "generate",
       "inspectModel",

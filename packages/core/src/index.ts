@@ -21,6 +21,7 @@ export {
 } from './pipeline/load.js';
 export { latin1, parametersText } from './pipeline/png-text.js';
 export {
+  type DrawnPicture,
   GENERATE_DEFAULTS,
   type Generated,
   type GenerateOptions,
@@ -48,6 +49,7 @@ export { createEagerRuntime, type EagerRuntimeOptions } from './runtime/eager.js
 export { SAMPLERS, type SamplerName } from './schedules/samplers/index.js';
 // For engines, which record the functions of this package: the same TensorFlow.js that it calls.
 export * as tf from './tf.js';
+export { fillIn } from './tokenizers/prompt.js';
 export { DATASET_DEFAULTS, type DatasetOptions, flatten } from './training/dataset.js';
 export type { Initializer } from './training/initializer.js';
 export {

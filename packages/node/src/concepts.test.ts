@@ -30,6 +30,12 @@ it.each(['', '-steps-500'])('joins the two files of diffusers: learned_embeds%s'
   await expect(loadConcept(path)).rejects.toMatchObject({ code: 'CONCEPT_WIDTH' });
 });
 
+it.each(['', 'two words'])('refuses %j as a word', async (token) => {
+  const path = join(folder, 'word.safetensors');
+  writeFileSync(path, writeConcept(concept(8)));
+  await expect(loadConcept(path, { token })).rejects.toMatchObject({ code: 'TOKEN_INVALID' });
+});
+
 it('saves by the extension, and reads what it saved', async () => {
   const path = join(folder, 'cat.safetensors');
   writeFileSync(path, writeConcept(concept(8)));

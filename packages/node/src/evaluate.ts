@@ -23,7 +23,9 @@ export interface EvaluateOptions extends Omit<CoreOptions, 'pictures'> {
  */
 export async function evaluate({ model, images, clip, ...options }: EvaluateOptions): Promise<Evaluation> {
   const pictures = await readPictures(images);
-  const judge = await loadClip(clip === undefined ? model.tree : await openFolder(clip), model.runtime);
+  const judge = await loadClip(clip === undefined ? model.tree : await openFolder(clip), model.runtime, {
+    signal: options.signal,
+  });
   try {
     return await measure(model, judge, { ...options, pictures });
   } finally {

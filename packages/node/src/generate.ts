@@ -1,9 +1,7 @@
 import {
   type GenerateOptions as CoreOptions,
+  type DrawnPicture,
   generate as draw,
-  type Generated,
-  type GenerateSettings,
-  type Picture,
   parametersText,
 } from '@textual-inversion/core';
 import { type WriteOptions, writeFileSafely } from './files.js';
@@ -17,11 +15,8 @@ export interface GenerateOptions extends CoreOptions {
   readonly onWarning?: (message: string) => void;
 }
 
-/** A drawn picture. */
-export interface GeneratedPicture {
-  readonly pixels: Picture;
-  /** What it was drawn with; its place among the pictures of one seed is `index`. */
-  readonly settings: GenerateSettings & { readonly index: number };
+/** A drawn picture that can be saved. */
+export interface GeneratedPicture extends DrawnPicture {
   /**
    * Writes a PNG with the settings in its text, as A1111 writes them.
    * @param options.scale - Every pixel becomes a square of this many, with hard edges. @defaultValue 1
@@ -35,11 +30,11 @@ export interface GeneratedPicture {
  * @throws OPTION_INVALID, SIZE_INVALID, CONCEPT_WIDTH, PROMPT_TOO_LONG, ABORTED
  */
 export async function generate({ model, onWarning = warn, ...options }: GenerateOptions): Promise<GeneratedPicture[]> {
-  const { pictures, settings, warnings }: Generated = await draw(model, options);
+  const { pictures, warnings } = await draw(model, options);
   for (const warning of warnings) onWarning(warning);
-  return pictures.map((pixels, index) => ({
+  return pictures.map(({ pixels, settings }) => ({
     pixels,
-    settings: { ...settings, index },
+    settings,
     save: async (path, { scale = 1, ...write } = {}) => {
       const png = await codec.encodePng(scale === 1 ? pixels : enlarge(pixels, scale), {
         parameters: parametersText(settings),

@@ -196,7 +196,8 @@ export interface GeneratedPicture {
   readonly pixels: ImageData;
   /** A PNG file with the settings in its text. */
   readonly png: Blob;
-  readonly settings: GenerateSettings & { readonly index: number };
+  /** What it was drawn with: alone, the same settings draw it again. */
+  readonly settings: GenerateSettings;
 }
 
 /**
@@ -220,10 +221,10 @@ export async function generate({
     },
   );
   for (const warning of drawn.warnings) onWarning?.(warning);
-  return drawn.pictures.map(({ pixels, png }, index) => ({
+  return drawn.pictures.map(({ pixels, png, settings }) => ({
     pixels: toImageData(fromPixelData(pixels)),
     png: new Blob([new Uint8Array(png)], { type: 'image/png' }),
-    settings: { ...drawn.settings, index },
+    settings,
   }));
 }
 

@@ -1,4 +1,4 @@
-import { TextualInversionError } from '../errors.js';
+import { TextualInversionError, throwIfAborted } from '../errors.js';
 import { EmbeddingTable } from '../models/clip-text/embedding-table.js';
 import { readClipTextConfig } from '../models/clip-text/foreign.js';
 import { encodeText, readClipText, tokenEmbeddingName } from '../models/clip-text/model.js';
@@ -10,14 +10,14 @@ import type { FileTree, Picture, Runtime } from '../platform.js';
 import type { Tensor } from '../tf.js';
 import { loadTokenizer } from '../tokenizers/clip-bpe.js';
 import { openCheckpoint, readJson } from '../weights/checkpoint.js';
-import { load } from '../weights/load.js';
+import { type LoadOptions, load } from '../weights/load.js';
 import type { Scope } from '../weights/scope.js';
 import { type ClipPreprocessing, readClipPreprocessing, toClipPixels } from './preprocess.js';
 
 /** Says how near pictures and texts are to each other. */
 export interface Clip {
-  /** Unit vectors, one per picture. */
-  embedPictures(pictures: readonly Picture[]): Promise<Float32Array[]>;
+  /** Unit vectors, one per picture. @throws ABORTED between two pictures */
+  embedPictures(pictures: readonly Picture[], signal?: AbortSignal): Promise<Float32Array[]>;
   /** Unit vectors, one per text. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
   /** Frees its weights and functions; the runtime stays. */
@@ -40,10 +40,14 @@ const LAYOUTS = {
 /**
  * Loads a CLIP: a folder of transformers' `CLIPModel`, or a model's folder that holds `image_encoder`, `clip_text_encoder`,
  * `tokenizer` and, unless its pictures are prepared as OpenAI's CLIP's are, `feature_extractor`. Nothing stays behind when it fails.
- * @throws MODEL_MISSING_FILE, MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHT_*
+ * @throws MODEL_MISSING_FILE, MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHT_*, ABORTED
  * @see Radford et al. 2021, arXiv 2103.00020
  */
-export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip> {
+export async function loadClip(
+  folder: FileTree,
+  engine: Runtime,
+  options: Pick<LoadOptions, 'signal'> = {},
+): Promise<Clip> {
   const placed: Tensor[] = [];
   const runtime: Runtime = {
     ...engine,
@@ -79,6 +83,8 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
   }
   const tokenizer = await loadTokenizer(tree, at.tokenizer);
   const textFile = await openCheckpoint(tree, at.text);
+  const ref = textFile.tensors.get(tokenEmbeddingName((name) => textFile.tensors.has(name)));
+  const table = ref && new EmbeddingTable(ref, textConfig);
   const readText = (scope: Scope) => readClipText(scope, textConfig);
   const readVision = (scope: Scope) => readClipVision(scope, visionConfig);
   const readBoth = (scope: Scope) => {
@@ -90,21 +96,20 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
   };
   const loadBoth = async () =>
     whole
-      ? load(textFile, runtime, readBoth)
+      ? load(textFile, runtime, readBoth, options)
       : {
-          text: await load(textFile, runtime, readText),
-          vision: await load(await openCheckpoint(tree, at.vision), runtime, readVision),
+          text: await load(textFile, runtime, readText, options),
+          vision: await load(await openCheckpoint(tree, at.vision), runtime, readVision, options),
         };
   const { text, vision } = await loadBoth().catch((error: unknown) => {
     free();
     throw error;
   });
-  const ref = textFile.tensors.get(tokenEmbeddingName((name) => textFile.tensors.has(name)));
-  if (!ref) throw new Error('readClipText checks that the vocabulary is there');
+  if (!table) throw new Error('readClipText checks that the vocabulary is there');
   const encoder = {
     config: textConfig,
     tokenizer: { ...tokenizer, maxLength: Math.min(tokenizer.maxLength, textConfig.positions) },
-    table: new EmbeddingTable(ref, textConfig),
+    table,
     params: text,
     contextLayer: 'last' as const,
   };
@@ -115,9 +120,10 @@ export async function loadClip(folder: FileTree, engine: Runtime): Promise<Clip>
     embedding: encodeText(text, input(inputs, 'embedded.0'), input(inputs, 'ends.0')).pooled,
   }));
   return {
-    async embedPictures(pictures) {
+    async embedPictures(pictures, signal) {
       const embeddings: Float32Array[] = [];
       for (const picture of pictures) {
+        throwIfAborted(signal, 'looking at pictures');
         const { embedding } = await pictureFunction.run({ pixels: toClipPixels(picture, preprocessing) });
         embeddings.push(unit(embedding.data));
       }

@@ -4,6 +4,7 @@ import type { DiffusionModel } from '../models/diffusion-model.js';
 import { numberIn, withDefaults } from '../options.js';
 import { type GenerateOptions, generate } from '../pipeline/text-to-image.js';
 import type { Picture } from '../platform.js';
+import { fillIn } from '../tokenizers/prompt.js';
 import type { Clip } from './clip.js';
 
 /** What is measured, and on how many pictures. Defaults: see `EVALUATE_DEFAULTS`. */
@@ -93,18 +94,18 @@ export async function evaluate(model: DiffusionModel, clip: Clip, options: Evalu
         negativePrompt,
         signal,
       };
-      drawn.push(...(await generate(model, one)).pictures);
+      drawn.push(...(await generate(model, one)).pictures.map(({ pixels }) => pixels));
       onProgress?.(++done, total);
     }
-    return clip.embedPictures(drawn);
+    return clip.embedPictures(drawn, signal);
   };
-  const real = await clip.embedPictures(pictures);
-  const own = await draw(prompt.replaceAll('{}', concept.token));
+  const real = await clip.embedPictures(pictures, signal);
+  const own = await draw(fillIn(prompt, concept.token));
   const told = caption === undefined ? undefined : await draw(caption);
   const places: { prompt: string; textSimilarity: number }[] = [];
   for (const edit of edits) {
-    const made = await draw(edit.replaceAll('{}', concept.token));
-    const words = await clip.embedTexts([edit.replaceAll('{}', '').replace(/\s+/g, ' ').trim()]);
+    const made = await draw(fillIn(edit, concept.token));
+    const words = await clip.embedTexts([fillIn(edit, '').replace(/\s+/g, ' ').trim()]);
     places.push({ prompt: edit, textSimilarity: similarity(made, words) });
   }
   return {

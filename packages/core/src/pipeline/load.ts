@@ -87,7 +87,7 @@ export async function openVocabularies(tree: FileTree, options: OpenCheckpointOp
 }
 
 /**
- * Loads a text-to-image model in the diffusers layout. Nothing stays behind when it fails.
+ * Loads a text-to-image model in the diffusers layout. Nothing stays behind when it fails, the runtime neither.
  * @throws What `inspectModel` throws; WEIGHT_NOT_FINITE, ABORTED
  */
 export async function loadModel(
@@ -95,18 +95,18 @@ export async function loadModel(
   runtime: Runtime,
   { signal, onProgress, ...options }: LoadModelOptions = {},
 ): Promise<DiffusionModel> {
-  const plan = await planModel(tree, options);
-  const totalBytes = plan.parts.reduce((sum, { bytes }) => sum + bytes, 0);
-  let before = 0;
-  const loadPart = async <T>(part: PlannedPart<T>): Promise<T> => {
-    const params = await load(part.checkpoint, runtime, part.read, {
-      signal,
-      onProgress: (bytes) => onProgress?.({ part: part.checkpoint.name, bytes: before + bytes, totalBytes }),
-    });
-    before += part.bytes;
-    return params;
-  };
   try {
+    const plan = await planModel(tree, options);
+    const totalBytes = plan.parts.reduce((sum, { bytes }) => sum + bytes, 0);
+    let before = 0;
+    const loadPart = async <T>(part: PlannedPart<T>): Promise<T> => {
+      const params = await load(part.checkpoint, runtime, part.read, {
+        signal,
+        onProgress: (bytes) => onProgress?.({ part: part.checkpoint.name, bytes: before + bytes, totalBytes }),
+      });
+      before += part.bytes;
+      return params;
+    };
     const textEncoders = [];
     for (const { part, config, tokenizer, table } of plan.encoders) {
       textEncoders.push({ config, tokenizer, table, contextLayer: plan.contextLayer, params: await loadPart(part) });

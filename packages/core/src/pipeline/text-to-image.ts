@@ -8,8 +8,10 @@ import { numberIn, oneOf, withDefaults } from '../options.js';
 import { createPicture } from '../picture.js';
 import type { HostTensor, Picture } from '../platform.js';
 import { Generator } from '../random.js';
+import { samplerOptionsFor } from '../schedules/foreign.js';
 import { createNoiseSchedule } from '../schedules/noise.js';
-import { createSampler, SAMPLERS, type SamplerName } from '../schedules/samplers/index.js';
+import { createSampler, SAMPLERS, type Sampler, type SamplerName } from '../schedules/samplers/index.js';
+import { holdsToken } from '../tokenizers/prompt.js';
 
 /** What is drawn, and how. Everything but the prompt has a default: see `GENERATE_DEFAULTS`. */
 export interface GenerateOptions {
@@ -25,9 +27,9 @@ export interface GenerateOptions {
   readonly guidanceScale?: number;
   /** @defaultValue the one that the model's own scheduler names */
   readonly sampler?: SamplerName;
-  /** The same seed gives the same picture, and PyTorch's noise on the CPU. @defaultValue 0 */
+  /** Of the first picture; the next has the next. The same seed gives the same picture, and PyTorch's noise on the CPU. @defaultValue 0 */
   readonly seed?: number;
-  /** Pictures to draw. @defaultValue 1 */
+  /** Pictures to draw, each as it would be drawn alone. @defaultValue 1 */
   readonly count?: number;
   /** @defaultValue the side the model was trained on */
   readonly widthPx?: number;
@@ -39,14 +41,22 @@ export interface GenerateOptions {
   readonly onStep?: (step: number, steps: number) => void;
 }
 
+/** Latent pixels that one call of the network is given at most, if there are several pictures: one of Stable Diffusion 1.5's. */
+const LATENT_PIXELS_AT_ONCE = 64 * 64;
+
 /** How pictures are drawn where neither the caller nor the model's makers say otherwise. */
 export const GENERATE_DEFAULTS = { negativePrompt: '', steps: 25, guidanceScale: 7.5, seed: 0, count: 1 } as const;
 
-/** Pictures, and what made them. */
+/** Pictures, and what a person should know of them. */
 export interface Generated {
-  readonly pictures: readonly Picture[];
-  readonly settings: GenerateSettings;
+  readonly pictures: readonly DrawnPicture[];
   readonly warnings: readonly string[];
+}
+
+/** A picture, and what made it: alone, the same settings draw it again. */
+export interface DrawnPicture {
+  readonly pixels: Picture;
+  readonly settings: GenerateSettings;
 }
 
 /** Everything that decides a picture, filled in. */
@@ -77,34 +87,53 @@ export async function generate(model: DiffusionModel, options: GenerateOptions):
   const size = unet.config.inChannels * height * width;
 
   const schedule = createNoiseSchedule(scheduler.noise);
-  const sampler = createSampler(samplerName, schedule, {
-    ...scheduler.samplerOptions,
-    steps,
-    prediction: scheduler.prediction,
-  });
   const guided = guidanceScale > 1;
-  const generator = new Generator(seed);
-  const condition = await encodeCondition(model, settings, options.concepts ?? [], guided, count);
-
-  let sample: Float32Array = generator.normal(count * size).map((noise) => noise * sampler.initNoiseSigma);
-  for (const [index, timestep] of sampler.timesteps.entries()) {
-    throwIfAborted(options.signal, 'drawing');
-    const scaled = sampler.scaleModelInput(sample, index);
-    const batch = guided ? 2 * count : count;
-    const outputs = await functions.denoise.run({
-      ...condition.inputs,
-      sample: { data: guided ? twice(scaled) : scaled, shape: [batch, unet.config.inChannels, height, width] },
-      time: timestepEmbedding(new Array<number>(batch).fill(timestep), unet.config),
+  const drawings = Array.from({ length: count }, (_, i): Drawing => {
+    const sampler = createSampler(samplerName, schedule, {
+      ...samplerOptionsFor(scheduler, samplerName),
+      steps,
+      prediction: scheduler.prediction,
     });
-    const said = output(outputs, 'output').data;
-    sample = sampler.step(guided ? guide(said, guidanceScale) : said, index, sample, generator);
-    options.onStep?.(index + 1, sampler.timesteps.length);
+    const generator = new Generator(seed + i);
+    return { sampler, generator, sample: generator.normal(size).map((noise) => noise * sampler.initNoiseSigma) };
+  });
+  const { inputsFor, warnings } = await encodeCondition(model, settings, options.concepts ?? [], guided);
+  const atOnce = Math.max(1, Math.floor(LATENT_PIXELS_AT_ONCE / (height * width)));
+  const batches = Array.from({ length: Math.ceil(count / atOnce) }, (_, i) => {
+    const members = drawings.slice(i * atOnce, (i + 1) * atOnce);
+    return { members, inputs: inputsFor(members.length) };
+  });
+
+  const timesteps = drawings[0]?.sampler.timesteps ?? [];
+  for (const [index, timestep] of timesteps.entries()) {
+    for (const { members, inputs } of batches) {
+      throwIfAborted(options.signal, 'drawing');
+      const scaled = members.map(({ sampler, sample }) => sampler.scaleModelInput(sample, index));
+      const samples = guided ? [...scaled, ...scaled] : scaled;
+      const outputs = await functions.denoise.run({
+        ...inputs,
+        sample: { data: joined(samples), shape: [samples.length, unet.config.inChannels, height, width] },
+        time: timestepEmbedding(new Array<number>(samples.length).fill(timestep), unet.config),
+      });
+      const said = output(outputs, 'output').data;
+      const guidance = guided ? guide(said, guidanceScale) : said;
+      for (const [i, drawing] of members.entries()) {
+        const own = guidance.subarray(i * size, (i + 1) * size);
+        drawing.sample = drawing.sampler.step(own, index, drawing.sample, drawing.generator);
+      }
+    }
+    options.onStep?.(index + 1, timesteps.length);
   }
-  return {
-    pictures: await decode(model, sample, [count, unet.config.inChannels, height, width], options.signal),
-    settings,
-    warnings: condition.warnings,
-  };
+  const latents = joined(drawings.map(({ sample }) => sample));
+  const pictures = await decode(model, latents, [count, unet.config.inChannels, height, width], options.signal);
+  return { pictures: pictures.map((pixels, i) => ({ pixels, settings: { ...settings, seed: seed + i } })), warnings };
+}
+
+/** A picture on its way: everything in it is its own. */
+interface Drawing {
+  readonly sampler: Sampler;
+  readonly generator: Generator;
+  sample: Float32Array;
 }
 
 /** Decodes latents as the UNet sees them to pictures, one at a time to keep memory small. @param shape - `[B, C, h, w]` */
@@ -148,19 +177,18 @@ function checkOptions(model: DiffusionModel, options: GenerateOptions): Generate
   };
 }
 
-/** What the UNet is told besides the sample: unconditional first, then conditional, each `count` times. */
+/** What the UNet is told besides the samples of some pictures: unconditional first, then conditional, each as often as there are pictures. */
 async function encodeCondition(
   model: DiffusionModel,
   { prompt, negativePrompt, widthPx, heightPx }: GenerateSettings,
   concepts: readonly Concept[],
   guided: boolean,
-  count: number,
-): Promise<{ inputs: Record<string, HostTensor>; warnings: readonly string[] }> {
+): Promise<{ inputsFor: (count: number) => Record<string, HostTensor>; warnings: readonly string[] }> {
   const texts = guided ? [negativePrompt, prompt] : [prompt];
   const prompts = await preparePrompts(model.textEncoders, texts, concepts);
   const encoded = await model.functions.encodePrompts.run(prompts.inputs);
   const zeroFirst = guided && negativePrompt === '' && model.zerosForEmptyPrompt;
-  const repeated = ({ data, shape: [batch = 1, ...shape] }: HostTensor): HostTensor => {
+  const repeated = ({ data, shape: [batch = 1, ...shape] }: HostTensor, count: number): HostTensor => {
     const size = data.length / batch;
     const out = new Float32Array(batch * count * size);
     for (let b = 0; b < batch; b++) {
@@ -169,18 +197,22 @@ async function encodeCondition(
     }
     return { data: out, shape: [batch * count, ...shape] };
   };
-  const inputs: Record<string, HostTensor> = { context: repeated(output(encoded, 'context')) };
   const { addition } = model.unet.config;
-  if (addition) {
-    const sizes = [heightPx, widthPx, 0, 0, heightPx, widthPx];
-    inputs['pooled'] = repeated(output(encoded, 'pooled'));
-    inputs['sizes'] = sizeEmbedding(new Array<number[]>(texts.length * count).fill(sizes), addition.sinusoid);
-  }
+  const inputsFor = (count: number): Record<string, HostTensor> => {
+    const context = repeated(output(encoded, 'context'), count);
+    if (!addition) return { context };
+    const sizes = new Array<number[]>(texts.length * count).fill([heightPx, widthPx, 0, 0, heightPx, widthPx]);
+    return {
+      context,
+      pooled: repeated(output(encoded, 'pooled'), count),
+      sizes: sizeEmbedding(sizes, addition.sinusoid),
+    };
+  };
   const tokens = concepts.map(({ token }) => token);
-  const unused = tokens.filter((token) => !texts.some((text) => text.includes(token)));
+  const unused = tokens.filter((token) => !texts.some((text) => holdsToken(text, token)));
   const unknown = texts.flatMap((text) => text.match(/<[^<>\s]+>/g) ?? []).filter((word) => !tokens.includes(word));
   return {
-    inputs,
+    inputsFor,
     warnings: [
       ...prompts.warnings,
       ...unused.map((token) => `The prompt does not hold ${token}.`),
@@ -195,10 +227,13 @@ function guide(output: Float32Array, scale: number): Float32Array {
   return output.slice(0, half).map((without, i) => without + scale * ((output[half + i] ?? 0) - without));
 }
 
-function twice(values: Float32Array): Float32Array {
-  const out = new Float32Array(2 * values.length);
-  out.set(values);
-  out.set(values, values.length);
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
   return out;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readSchedulerConfig } from './foreign.js';
+import { readSchedulerConfig, samplerOptionsFor } from './foreign.js';
 
 const SD1 = {
   _class_name: 'PNDMScheduler',
@@ -29,8 +29,14 @@ describe('readSchedulerConfig', () => {
   it('takes the defaults of the class that the file names', () => {
     expect(readSchedulerConfig({ _class_name: 'DDIMScheduler' })).toMatchObject({
       noise: { trainSteps: 1000, betaStart: 1e-4, betaEnd: 0.02, betaSchedule: 'linear' },
-      samplerOptions: { clipSample: 1 },
+      ownOptions: { clipSample: 1 },
+      // Other samplers have other defaults: what the file does not say is not theirs.
+      samplerOptions: { clipSample: undefined },
     });
+    const clipped = readSchedulerConfig({ _class_name: 'DDIMScheduler', clip_sample: true, clip_sample_range: 2 });
+    expect(samplerOptionsFor(clipped, 'heun').clipSample).toBe(2);
+    expect(samplerOptionsFor(readSchedulerConfig({ _class_name: 'DDIMScheduler' }), 'heun').clipSample).toBeUndefined();
+    expect(samplerOptionsFor(readSchedulerConfig({ _class_name: 'DDIMScheduler' }), 'ddim').clipSample).toBe(1);
     expect(readSchedulerConfig({ _class_name: 'LCMScheduler' }).noise).toMatchObject({
       betaStart: 0.00085,
       betaSchedule: 'scaled_linear',
@@ -56,6 +62,7 @@ describe('readSchedulerConfig', () => {
     ['MODEL_UNSUPPORTED', { ...SD1, prediction_type: 'flow' }],
     ['MODEL_UNSUPPORTED', { ...SD1, skip_prk_steps: undefined }],
     ['MODEL_UNSUPPORTED', { _class_name: 'DPMSolverMultistepScheduler', solver_order: 3 }],
+    ['MODEL_UNSUPPORTED', { _class_name: 'DPMSolverMultistepScheduler', lambda_min_clipped: -5.1 }],
     ['MODEL_UNSUPPORTED', { _class_name: 'UniPCMultistepScheduler', sigma_max: 10 }],
   ])('refuses with %s: %j', (code, json) => {
     expect(() => readSchedulerConfig(json)).toThrow(expect.objectContaining({ code }));

@@ -9,8 +9,17 @@ export interface SchedulerConfig {
   readonly noise: NoiseScheduleConfig;
   readonly prediction: PredictionType;
   readonly sampler: SamplerName;
-  /** What the file says beyond the sampler's defaults. Any sampler takes it, as in diffusers' `from_config`. */
-  readonly samplerOptions: Omit<SamplerOptions, 'steps' | 'prediction'>;
+  /** What the file says. Any sampler takes it, as in diffusers' `from_config`. */
+  readonly samplerOptions: GivenOptions;
+  /** The same with what its own sampler does where the file is silent. */
+  readonly ownOptions: GivenOptions;
+}
+
+type GivenOptions = Omit<SamplerOptions, 'steps' | 'prediction'>;
+
+/** What a checkpoint's file asks of a sampler. */
+export function samplerOptionsFor(config: SchedulerConfig, sampler: SamplerName): GivenOptions {
+  return sampler === config.sampler ? config.ownOptions : config.samplerOptions;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -72,6 +81,7 @@ const CLASSES: Readonly<Record<string, SchedulerClass>> = {
       solver_type: ['midpoint'],
       euler_at_final: [false],
       use_lu_lambdas: [false],
+      lambda_min_clipped: [],
       variance_type: [],
     },
   },
@@ -114,6 +124,16 @@ export function readSchedulerConfig(json: unknown, where = 'scheduler/scheduler_
 
   const read = reader(config, where);
   const range = read.number('clip_sample_range') ?? 1;
+  const ownOptions = {
+    spacing: read.oneOf('timestep_spacing', SPACINGS),
+    stepsOffset: read.number('steps_offset'),
+    setAlphaToOne: read.flag('set_alpha_to_one'),
+    clipSample: read.flag('clip_sample') ? range : undefined,
+    karras: read.flag('use_karras_sigmas'),
+    finalSigma: read.oneOf('final_sigmas_type', ['zero', 'sigma_min']),
+    originalSteps: read.number('original_inference_steps'),
+    timestepScaling: read.number('timestep_scaling'),
+  };
   return {
     noise: {
       trainSteps: read.required('num_train_timesteps'),
@@ -125,16 +145,8 @@ export function readSchedulerConfig(json: unknown, where = 'scheduler/scheduler_
     },
     prediction: read.oneOf('prediction_type', PREDICTIONS) ?? 'epsilon',
     sampler: kind.sampler(config),
-    samplerOptions: {
-      spacing: read.oneOf('timestep_spacing', SPACINGS),
-      stepsOffset: read.number('steps_offset'),
-      setAlphaToOne: read.flag('set_alpha_to_one'),
-      clipSample: read.flag('clip_sample') ? range : undefined,
-      karras: read.flag('use_karras_sigmas'),
-      finalSigma: read.oneOf('final_sigmas_type', ['zero', 'sigma_min']),
-      originalSteps: read.number('original_inference_steps'),
-      timestepScaling: read.number('timestep_scaling'),
-    },
+    samplerOptions: { ...ownOptions, clipSample: given['clip_sample'] === true ? range : undefined },
+    ownOptions,
   };
 }
 

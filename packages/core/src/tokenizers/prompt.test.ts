@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClipTokenizer } from './clip-bpe.js';
-import { checkPlaceholder, tokenizePrompt } from './prompt.js';
+import { checkPlaceholder, fillIn, holdsToken, tokenizePrompt } from './prompt.js';
 
 /** One token per word: its length. */
 const tokenizer: ClipTokenizer = {
@@ -17,6 +17,12 @@ const tokenizer: ClipTokenizer = {
   idOf: (word) => (word === 'cat' ? 3 : undefined),
   wordOf: String,
 };
+
+describe('fillIn', () => {
+  it('takes the word as it is', () => {
+    expect(fillIn('a {} and a {}', "<a$$b$&$'>")).toBe("a <a$$b$&$'> and a <a$$b$&$'>");
+  });
+});
 
 describe('tokenizePrompt', () => {
   it('begins, ends and fills up', () => {
@@ -37,6 +43,19 @@ describe('tokenizePrompt', () => {
       [6, 1],
     ]);
     expect(tokenizePrompt(tokenizer, 'the CAT-X', [{ token: 'cat-x', vectors: 1 }]).slots).toEqual([]);
+  });
+
+  it('finds a token that is a plain word only where it stands alone', () => {
+    const art = [{ token: 'art', vectors: 1 }];
+    const found = (prompt: string) => tokenizePrompt(tokenizer, prompt, art).slots.map(({ position }) => position);
+    expect(found('a cartoon party')).toEqual([]);
+    expect(found('art, an (art:1.2)')).toEqual([1, 5]);
+    expect(found('art2 _art artée')).toEqual([]);
+    expect(holdsToken('a party', 'art')).toBe(false);
+    expect(holdsToken("art's", 'art')).toBe(true);
+    expect(holdsToken('一只猫在月亮上', '猫')).toBe(true); // no spaces between words
+    expect(holdsToken('two<x>s', '<x>')).toBe(true);
+    expect(holdsToken('anything', '')).toBe(false);
   });
 
   it('cuts with a warning, never a concept', () => {

@@ -28,7 +28,7 @@ export interface TokenizedPrompt {
 
 /**
  * Turns a prompt into ids and slots. A concept's token is found in the text itself and never becomes text again, so it cannot be
- * split, lower-cased or mistaken for words. Of two tokens that begin alike, the longer wins.
+ * split, lower-cased or mistaken for words, nor found within one. Of two tokens that begin alike, the longer wins.
  * @param concepts - A token of `vectors` rows takes that many places, one after another.
  * @throws PROMPT_TOO_LONG when cutting the prompt to `maxLength` would lose a concept; TOKEN_EXISTS when two concepts share a token
  */
@@ -90,7 +90,7 @@ function split(prompt: string, concepts: readonly PlaceholderToken[]): (string |
   const pieces: (string | { concept: number })[] = [];
   let [start, at] = [0, 0];
   while (at < prompt.length) {
-    const found = byLength.find(({ token }) => token !== '' && prompt.startsWith(token, at));
+    const found = byLength.find(({ token }) => standsAt(prompt, token, at));
     if (!found) {
       at++;
       continue;
@@ -103,18 +103,44 @@ function split(prompt: string, concepts: readonly PlaceholderToken[]): (string |
   return pieces;
 }
 
+/** Characters of scripts that put spaces between words. */
+const OF_WORDS = /[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{N}_]/u;
+
+/** Whether a token stands in a text here, and not in the middle of a word: "art" is no part of "party". */
+function standsAt(text: string, token: string, at: number): boolean {
+  if (token === '' || !text.startsWith(token, at)) return false;
+  const end = at + token.length;
+  const within = (before: string | undefined, after: string | undefined) =>
+    OF_WORDS.test(before ?? '') && OF_WORDS.test(after ?? '');
+  return !within(text[at - 1], token[0]) && !within(token.at(-1), text[end]);
+}
+
+/** Whether a text holds a concept's token, as `tokenizePrompt` finds it. */
+export function holdsToken(text: string, token: string): boolean {
+  return Array.from(text, (_, at) => at).some((at) => standsAt(text, token, at));
+}
+
+/** Puts a word where a sentence has `{}`. */
+export function fillIn(sentence: string, word: string): string {
+  return sentence.replaceAll('{}', () => word); // as text, a "$&" in the word would mean something
+}
+
+/** Checks that a word can be a token. @throws TOKEN_INVALID when it is empty, or has spaces */
+export function checkToken(token: string): void {
+  if (token !== '' && !/\s/.test(token)) return;
+  throw new TextualInversionError('TOKEN_INVALID', {
+    where: 'token',
+    expected: 'a word without spaces, such as "<my-cat>"',
+    found: JSON.stringify(token),
+  });
+}
+
 /**
  * Checks that a word can become a placeholder token of these tokenizers.
  * @throws TOKEN_INVALID (empty, or with spaces), TOKEN_EXISTS (already one token of the vocabulary)
  */
 export function checkPlaceholder(tokenizers: readonly ClipTokenizer[], token: string): void {
-  if (token === '' || /\s/.test(token)) {
-    throw new TextualInversionError('TOKEN_INVALID', {
-      where: 'token',
-      expected: 'a word without spaces, such as "<my-cat>"',
-      found: JSON.stringify(token),
-    });
-  }
+  checkToken(token);
   if (tokenizers.some((tokenizer) => tokenizer.idOf(token) !== undefined)) {
     throw new TextualInversionError('TOKEN_EXISTS', {
       where: 'token',

@@ -23,6 +23,17 @@ const channel = (data: Float32Array, c: number) => [...data.subarray(c * 64, (c 
 const eightBits = (value: number) => Math.round((value + 1) * 127.5);
 
 describe('prepareDataset', () => {
+  test('a strip is refused: its shorter side would be made as long as the square', () => {
+    const strip = (height: number, width: number) =>
+      createPicture(new Uint8Array(height * width * 3), [height, width, 3]);
+    for (const [height, width] of [
+      [1, 33],
+      [100_000, 16],
+    ] as const)
+      expect(() => prepare(strip(height, width))).toThrow(expect.objectContaining({ code: 'IMAGE_FORMAT' }));
+    expect(prepare(strip(1, 32))[0]?.squares).toHaveLength(1);
+  });
+
   test('a picture of the right size keeps its pixels, in [-1, 1], channels first', () => {
     const [picture] = prepare(map(8, 8));
     expect(picture?.squares).toHaveLength(1);

@@ -65,6 +65,9 @@ export function prepareDataset(
   });
 }
 
+/** A picture that is longer than this many times its width is none: its shorter side is what is made larger. */
+const MAX_RATIO = 32;
+
 /** Puts a picture with alpha onto a colour. @returns `[H, W, 3]` @throws IMAGE_FORMAT when it is no picture by its shape */
 export function flatten(picture: Picture, background: readonly number[]): Picture {
   const [height = 0, width = 0, channels = 0] = picture.shape;
@@ -73,6 +76,14 @@ export function flatten(picture: Picture, background: readonly number[]): Pictur
       where: 'a picture',
       expected: 'the shape [height, width, 3], or 4 with alpha',
       found: `[${picture.shape.join(', ')}]`,
+    });
+  }
+  if (Math.max(height, width) > MAX_RATIO * Math.min(height, width)) {
+    throw new TextualInversionError('IMAGE_FORMAT', {
+      where: 'a picture',
+      expected: `one that is at most ${MAX_RATIO} times as long as wide`,
+      found: `${height} x ${width}`,
+      fix: 'Cut it.',
     });
   }
   if (channels === 3) return picture;

@@ -6,7 +6,7 @@ import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
 import type { ByteSource, Picture } from '../platform.js';
 import { Generator } from '../random.js';
-import { checkPlaceholder, tokenizePrompt } from '../tokenizers/prompt.js';
+import { checkPlaceholder, fillIn, holdsToken, tokenizePrompt } from '../tokenizers/prompt.js';
 import { DATASET_DEFAULTS, type DatasetOptions, prepareDataset } from './dataset.js';
 import { type Initializer, initialRows } from './initializer.js';
 import { encodeDataset } from './latents.js';
@@ -102,7 +102,7 @@ export interface InvertHooks {
   readonly onEncode?: (done: number, total: number) => void;
   /** After every step; awaited. @param concept - The word as it is now. */
   readonly onStep?: (report: StepReport, concept: () => Concept) => void | Promise<void>;
-  /** Every `checkpointEverySteps`, after the last step, and when the run is stopped; awaited. */
+  /** Every `checkpointEverySteps`, after the last step, and when the run is stopped or fails; awaited. */
   readonly onCheckpoint?: (bytes: Uint8Array, step: number) => void | Promise<void>;
   /** Something that a person should know, such as a caption without the word. */
   readonly onWarning?: (message: string) => void;
@@ -111,7 +111,8 @@ export interface InvertHooks {
 /**
  * Learns a new word from pictures: everything but its rows stays frozen.
  *
- * Stopped through `signal`, it hands over a last checkpoint and throws ABORTED; `resume` goes on from it, to the byte.
+ * Stopped through `signal`, it hands over a last checkpoint and throws ABORTED; `resume` goes on from it, to the byte. So it does before any other error
+ * of a step or a hook.
  * @param pictures - Three to five of one thing, or of one style.
  * @throws IMAGE_NONE, IMAGE_FORMAT, TOKEN_INVALID, TOKEN_EXISTS, INITIALIZER_INVALID, OPTION_INVALID, SIZE_INVALID, PROMPT_TOO_LONG, CONCEPT_WIDTH, CHECKPOINT_CORRUPT, CHECKPOINT_MISMATCH,
  *   LOSS_NOT_FINITE, ABORTED
@@ -182,7 +183,11 @@ export async function invert(
       await hooks.onStep?.(next.report, () => conceptOf(state));
     }
   } catch (error) {
-    if (error instanceof TextualInversionError && error.code === 'ABORTED') await save();
+    const stopped = error instanceof TextualInversionError && error.code === 'ABORTED';
+    // Whatever ended the run, what it learned is handed over; what ended it is what the caller hears.
+    await save().catch((unsaved: unknown) => {
+      if (stopped) throw unsaved;
+    });
     throw error;
   }
   await save();
@@ -223,10 +228,10 @@ function captionsOf(
   index: number,
   warn?: (message: string) => void,
 ): string[] {
-  const filledIn = (sentence: string): string => sentence.replaceAll('{}', token);
+  const filledIn = (sentence: string): string => fillIn(sentence, token);
   const caption = captions?.[index] && filledIn(captions[index]);
   if (!caption) return sentences.map(filledIn);
-  if (caption.includes(token)) return [caption];
+  if (holdsToken(caption, token)) return [caption];
   warn?.(`The caption ${JSON.stringify(caption)} does not hold ${token}; the word was put in front.`);
   return [`${token} ${caption}`];
 }

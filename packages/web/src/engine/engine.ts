@@ -208,24 +208,26 @@ function learnOnce(
         const text = prompt.replaceAll('{}', learned.token);
         const drawn = await generate(model, { prompt: text, concepts: [learned], seed, steps, guidanceScale });
         for (const picture of drawn.pictures)
-          tell({ kind: 'preview', step: report.step, picture: toPixelData(picture) });
+          tell({ kind: 'preview', step: report.step, picture: toPixelData(picture.pixels) });
       },
     },
   );
 }
 
 async function draw(model: DiffusionModel, { options }: DrawRequest, { signal, tell }: Link): Promise<Drawn> {
-  const { pictures, settings, warnings } = await generate(model, {
+  const { pictures, warnings } = await generate(model, {
     ...options,
     signal,
     onStep: (step, steps) => tell({ kind: 'draw', step, steps }),
   });
-  const text = { parameters: parametersText(settings) };
   return {
-    settings,
     warnings,
     pictures: await Promise.all(
-      pictures.map(async (picture) => ({ pixels: toPixelData(picture), png: await codec.encodePng(picture, text) })),
+      pictures.map(async ({ pixels, settings }) => ({
+        pixels: toPixelData(pixels),
+        png: await codec.encodePng(pixels, { parameters: parametersText(settings) }),
+        settings,
+      })),
     ),
   };
 }

@@ -73,8 +73,11 @@ export interface DrawRequest {
 }
 
 export interface Drawn {
-  readonly pictures: readonly { readonly pixels: PixelData; readonly png: Uint8Array }[];
-  readonly settings: GenerateSettings;
+  readonly pictures: readonly {
+    readonly pixels: PixelData;
+    readonly png: Uint8Array;
+    readonly settings: GenerateSettings;
+  }[];
   readonly warnings: readonly string[];
 }
 

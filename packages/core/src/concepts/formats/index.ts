@@ -1,6 +1,7 @@
 import { TextualInversionError } from '../../errors.js';
 import { oneOf } from '../../options.js';
 import type { ByteSource, HostTensor } from '../../platform.js';
+import { checkToken } from '../../tokenizers/prompt.js';
 import { writeSafetensors } from '../../weights/safetensors.js';
 import { writeTorchFile } from '../../weights/torch-write.js';
 import { type Concept, vectorsOf } from '../concept.js';
@@ -30,9 +31,10 @@ const MAX_VECTORS = 1024;
 /**
  * Reads a concept in any format in use, whatever its file is called.
  * @param token - The word to give a concept that the file leaves without one. @defaultValue `<name of the file>`
- * @throws CONCEPT_FORMAT, CONCEPT_UNSAFE
+ * @throws CONCEPT_FORMAT, CONCEPT_UNSAFE, TOKEN_INVALID
  */
 export async function readConcept(source: ByteSource, token?: string): Promise<{ concept: Concept; format: string }> {
+  if (token !== undefined) checkToken(token);
   const wrong = (found: string, cause?: unknown) =>
     new TextualInversionError('CONCEPT_FORMAT', {
       where: source.name,

@@ -5,6 +5,9 @@ const CROSS_DOWN = 'CrossAttnDownBlock2D';
 const CROSS_UP = 'CrossAttnUpBlock2D';
 const CROSS_MIDDLE = 'UNetMidBlock2DCrossAttn';
 
+/** More than any model has: lists are made of as many. */
+const MAX_LAYERS = 64;
+
 /** Keys that change the arithmetic in a way we do not compute, with the values that leave it alone. */
 const PLAIN = {
   only_cross_attention: false,
@@ -62,6 +65,8 @@ export function readUnetConfig(json: unknown, where: string): UnetConfig {
       ? undefined
       : config.oneOf('mid_block_type', [CROSS_MIDDLE], CROSS_MIDDLE);
   const resnets = config.perLevel('layers_per_block', levels, 2);
+  if (resnets.some((count) => count > MAX_LAYERS))
+    throw config.wrong('layers_per_block', `at most ${MAX_LAYERS}`, resnets);
   const heads = config.perLevel('attention_head_dim', levels, 8);
   const contextWidths = config.perLevel('cross_attention_dim', levels, 1280);
   const transformers = layersPerResnet(config, 'transformer_layers_per_block', resnets);

@@ -7,7 +7,11 @@ import { createSigmaWalk, originalAt, toUnitVariance } from './sigma-walk.js';
  * @see Song et al. 2021, arXiv 2010.02502, equation 16, eta 1
  */
 export const createEulerAncestral: CreateSampler = (schedule, options) => {
-  const { timesteps, sigmas, initNoiseSigma } = createSigmaWalk(schedule, { ...options, karras: false });
+  const { timesteps, sigmas, initNoiseSigma } = createSigmaWalk(schedule, {
+    ...options,
+    karras: false,
+    finalSigma: 'zero', // without one in the end, noise would be left
+  });
   return {
     timesteps,
     initNoiseSigma,

@@ -61,6 +61,14 @@ describe.each(SAMPLERS)('%s', (name) => {
   });
 });
 
+describe('euler-ancestral', () => {
+  it("ends without noise, whatever another sampler's file says of the last sigma", () => {
+    const options = { finalSigma: 'sigma_min' } as const;
+    expect(draw('euler-ancestral', options)).toEqual(draw('euler-ancestral'));
+    expect(draw('euler', options)).not.toEqual(draw('euler'));
+  });
+});
+
 describe('createSampler', () => {
   const options: SamplerOptions = { steps: 10, prediction: 'epsilon' };
 
