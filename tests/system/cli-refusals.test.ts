@@ -147,7 +147,6 @@ const refusals: [string, () => string[], string, string][] = [
   ['weights that are cut', () => train({ model: at('model-that-is-cut') }), 'WEIGHT_FORMAT', 'unet'],
   ['weights that are not finite', () => train({ model: at('model-with-nan') }), 'WEIGHT_NOT_FINITE', 'conv_in.weight'],
   ['an output that exists', () => train({}, '--out', at('taken')), 'OUTPUT_EXISTS', '--overwrite'],
-  ['an output below a file', () => train({}, '--out', at('file/out')), 'OUTPUT_FAILED', 'file'],
   ['an unknown backend', () => train({}, '--backend', 'onx-cpu'), 'BACKEND_UNKNOWN', '"onnx-cpu"'],
   ['an unknown option', () => train({}, '--stepz', '5'), 'OPTION_UNKNOWN', '--steps'],
   ['an unknown command', () => ['trian'], 'OPTION_UNKNOWN', 'train'],
@@ -185,6 +184,16 @@ describe('is refused with status 2, and nothing is written:', () => {
     expect(stdout).toBe('');
     expect(everythingIn(scratch.path)).toEqual(before);
     expect(existsSync(at('owned'))).toBe(false);
+  });
+
+  it.each([
+    ['train', () => train({}, '--out', at('file/out'))],
+    ['generate', () => generate('--out', at('file/out'))],
+  ])('%s with an output below a file is seen before the model is read, with status 1', async (_, args) => {
+    const { status, stderr } = await run(args());
+    expect(stderr).toContain('error OUTPUT_FAILED: ');
+    expect(stderr).not.toContain('Loading');
+    expect(status).toBe(1);
   });
 
   it('for a program, as JSON', async () => {

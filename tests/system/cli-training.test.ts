@@ -80,6 +80,26 @@ describe('a training', () => {
     expect(html).not.toContain('<new>');
   });
 
+  it('is not ended by previews and a report that cannot be written', async () => {
+    mkdirSync(at('blocked/report.html'), { recursive: true });
+    writeFileSync(at('blocked/previews'), 'a file where the folder would be');
+    const { status, stderr, stdout } = await run(train('blocked', '--overwrite', '--preview-every', '20'));
+    expect(stderr).toContain('warning: The preview after step 20 failed: ');
+    expect(stderr).toContain('warning: The report failed: ');
+    expect(stdout).toMatch(/Preview +none/);
+    expect(status).toBe(0);
+    expect(concept('blocked').equals(unbroken)).toBe(true);
+  });
+
+  it('says to a program that it was stopped', async () => {
+    const { child, outcome } = start(train('told', '--json'));
+    await until(() => checkpoints('told').length >= 1);
+    child.kill('SIGINT');
+    const { status, stderr } = await outcome;
+    expect(status).toBe(130);
+    expect(JSON.parse(stderr.trim().split('\n').at(-1) ?? '')).toMatchObject({ error: { code: 'ABORTED' } });
+  });
+
   it('gives the same bytes when it is done again', async () => {
     expect((await run(train('again'))).status).toBe(0);
     expect(concept('again').equals(unbroken)).toBe(true);

@@ -1,4 +1,4 @@
-import { TextualInversionError } from '@textual-inversion/core';
+import { type ErrorCode, TextualInversionError } from '@textual-inversion/core';
 import { Command, CommanderError } from 'commander';
 import { convertCommand } from './cli/convert.js';
 import { doctorCommand } from './cli/doctor.js';
@@ -8,8 +8,18 @@ import { inspectCommand } from './cli/inspect.js';
 import { trainCommand } from './cli/train.js';
 import { version } from './version.js';
 
+/** Something failed on the way; what was saved by then stays. */
+const FAILED = 1;
 /** The caller asked for something that we refuse; nothing was written. */
 const REFUSED = 2;
+/** Codes of what happens while there is work. */
+const ON_THE_WAY: readonly ErrorCode[] = [
+  'LOSS_NOT_FINITE',
+  'WEIGHT_CHANGED',
+  'OUTPUT_FAILED',
+  'BACKEND_LOST',
+  'BACKEND_MEMORY',
+];
 /** What a shell says of a process that Ctrl-C ended. */
 const INTERRUPTED = 130;
 
@@ -33,7 +43,7 @@ Examples:
   textual-inversion train --images photos --token "<my-cat>" --init cat --model ./stable-diffusion-v1-5
   textual-inversion generate --concept out/my-cat/my-cat.safetensors --prompt "a painting of <my-cat>" --model ./stable-diffusion-v1-5
 
-Every command explains its options with --help. Exit status: 0 done, 2 refused (nothing was written), 130 stopped.`,
+Every command explains its options with --help. Exit status: 0 done, 1 failed on the way (what was saved stays), 2 refused (nothing was written), 130 stopped.`,
 );
 for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
@@ -56,13 +66,12 @@ function explain(error: unknown): number {
   if (error instanceof CommanderError && error.code === 'commander.help') return REFUSED; // no command: help was shown
   const known = error instanceof CommanderError ? fromCommander(error) : error;
   if (!(known instanceof TextualInversionError)) throw known;
-  if (known.code === 'ABORTED') return INTERRUPTED;
   const { code, message, details } = known;
-  const json = process.argv.includes('--json');
-  process.stderr.write(
-    json ? `${JSON.stringify({ error: { code, message, details } })}\n` : `\nerror ${code}: ${message}\n`,
-  );
-  return REFUSED;
+  if (process.argv.includes('--json'))
+    process.stderr.write(`${JSON.stringify({ error: { code, message, details } })}\n`);
+  else if (code !== 'ABORTED') process.stderr.write(`\nerror ${code}: ${message}\n`); // the command said that it stops
+  if (code === 'ABORTED') return INTERRUPTED;
+  return ON_THE_WAY.includes(code) ? FAILED : REFUSED;
 }
 
 /** `error: unknown option '--stepz'\n(Did you mean --steps?)` as one of our errors. */

@@ -30,6 +30,22 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+describe('a folder', () => {
+  it('lists what lies behind links, and does not walk in circles', async () => {
+    const model = join(folder, 'model');
+    await mkdir(join(folder, 'elsewhere/deep'), { recursive: true });
+    await mkdir(model);
+    await writeFile(join(folder, 'elsewhere/deep/weights'), 'x');
+    await writeFile(join(model, 'index.json'), '{}');
+    await symlink(join(folder, 'elsewhere'), join(model, 'vae'));
+    await symlink(model, join(folder, 'elsewhere/up'));
+    await symlink(join(folder, 'nowhere'), join(model, 'dangling'));
+    const tree = await openFolder(model);
+    expect((await tree.list()).toSorted()).toEqual(['dangling', 'index.json', 'vae/deep/weights']);
+    expect((await tree.open('vae/deep/weights'))?.size).toBe(1);
+  });
+});
+
 describe('a file', () => {
   it('is read by ranges', async () => {
     await writeFile(join(folder, 'a.bin'), '0123456789');

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { access, constants, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type ByteSource, type FileTree, TextualInversionError } from '@textual-inversion/core';
 
 /**
@@ -66,14 +66,25 @@ export async function openFolder(folder: string): Promise<FileTree> {
   }
   return {
     name: folder,
-    list: async () => {
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-      return entries
-        .filter((entry) => !entry.isDirectory())
-        .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)).replaceAll(sep, '/'));
-    },
+    list: () => filesBelow(folder),
     open: (path) => openFile(join(folder, path), path),
   };
+}
+
+/** Paths of all files below a folder, through links to folders too: parts of a model may lie elsewhere. @param above - Folders that this one lies in. */
+async function filesBelow(folder: string, above: readonly string[] = []): Promise<string[]> {
+  const real = await realpath(folder);
+  if (above.includes(real)) return []; // a link back up
+  const entries = await readdir(folder, { withFileTypes: true });
+  const paths = await Promise.all(
+    entries.map(async (entry) => {
+      const path = join(folder, entry.name);
+      const target = entry.isSymbolicLink() ? await stat(path).catch(() => entry) : entry;
+      if (!target.isDirectory()) return [entry.name];
+      return (await filesBelow(path, [...above, real])).map((name) => `${entry.name}/${name}`);
+    }),
+  );
+  return paths.flat();
 }
 
 /** What happens to a file that is there. */

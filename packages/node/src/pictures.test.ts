@@ -6,7 +6,7 @@ import ndarray from 'ndarray';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hollowPng } from '../../../tests/support/hollow-png.js';
-import { codec, enlarge, listPictures, readPictures } from './pictures.js';
+import { codec, enlarge, listPictures, readPictures, thumbnailPng } from './pictures.js';
 
 /** Red left of blue, 2 x 1 pixels. */
 const RED_BLUE = Buffer.from([255, 0, 0, 0, 0, 255]);
@@ -86,6 +86,15 @@ describe('encoding', () => {
     const parameters = 'a café in 東京\nSteps: 20, Sampler: ddim';
     const { text } = decode(await codec.encodePng(picture, { parameters }));
     expect(text).toEqual({ parameters: 'a café in \\u{6771}\\u{4eac}\nSteps: 20, Sampler: ddim' });
+  });
+
+  it('makes what is large small, and leaves what is small', async () => {
+    const large = ndarray(
+      new Uint8Array(300 * 900 * 4).map((_, i) => (i * 7919) % 256),
+      [300, 900, 4],
+    );
+    expect((await pixels(await thumbnailPng(large, 90))).shape).toEqual([30, 90, 4]);
+    expect(await thumbnailPng(picture, 3)).toEqual(await codec.encodePng(picture));
   });
 
   it('enlarges', () => {

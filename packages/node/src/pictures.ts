@@ -89,6 +89,17 @@ export async function listPictures(folder: string): Promise<string[]> {
   return pictures.toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => join(folder, name));
 }
 
+/** A PNG of a picture, made smaller until neither side is longer than `sidePx`. */
+export async function thumbnailPng(picture: Picture, sidePx: number): Promise<Uint8Array> {
+  const [height = 0, width = 0, channels = 3] = picture.shape;
+  if (Math.max(height, width) <= sidePx) return codec.encodePng(picture);
+  const raw = { width, height, channels: channels === 4 ? (4 as const) : (3 as const) };
+  return sharp(packed(picture), { raw, limitInputPixels: false })
+    .resize({ width: sidePx, height: sidePx, fit: 'inside' })
+    .png()
+    .toBuffer();
+}
+
 /** Every pixel becomes a square of `factor` pixels with hard edges: how pixel art wants to be shown. */
 export function enlarge(picture: Picture, factor: number): Picture {
   const [height = 0, width = 0, channels = 3] = picture.shape;

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { GENERATE_DEFAULTS, SAMPLERS, type SamplerName } from '@textual-inversion/core';
 import { Command } from 'commander';
 import { loadConcept } from '../concepts.js';
-import { refuseExisting } from '../files.js';
+import { checkWritable, refuseExisting } from '../files.js';
 import { generate } from '../generate.js';
 import { interruptSignal } from './interrupt.js';
 import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
-import { startProgress } from './progress.js';
+import { startProgress, warnings } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
   readonly concept?: readonly string[];
@@ -36,7 +36,12 @@ export function generateCommand(): Command {
     .addOption(whole('--steps <n>', `steps of the sampler (default: ${D.steps})`, { min: 1, max: 1000 }))
     .addOption(decimal('--guidance <x>', `how strongly the prompt counts ${hinted(D.guidanceScale)}`, { min: 0 }))
     .addOption(oneNameOf('--sampler <name>', `${SAMPLERS.join(', ')} (default: the model's own)`, SAMPLERS))
-    .addOption(whole('--seed <n>', `the same seed gives the same picture (default: ${D.seed})`))
+    .addOption(
+      whole(
+        '--seed <n>',
+        `of the first picture, the next has the next; the same seed gives the same picture (default: ${D.seed})`,
+      ),
+    )
     .addOption(whole('--count <n>', `pictures to draw (default: ${D.count})`, { min: 1 }))
     .addOption(whole('--width <px>', 'of a picture (default: what the model was trained on)'))
     .addOption(whole('--height <px>', 'of a picture (default: what the model was trained on)'))
@@ -50,9 +55,8 @@ export function generateCommand(): Command {
 async function run(flags: GenerateFlags): Promise<void> {
   const count = flags.count ?? D.count;
   const seed = flags.seed ?? D.seed;
-  const paths = Array.from({ length: count }, (_, i) =>
-    join(flags.out, `${slug(flags.prompt)}-${seed}${count > 1 ? `-${i + 1}` : ''}.png`),
-  );
+  const paths = Array.from({ length: count }, (_, i) => join(flags.out, `${slug(flags.prompt)}-${seed + i}.png`));
+  await checkWritable(flags.out);
   if (!flags.overwrite) for (const path of paths) refuseExisting(path);
   const concepts = await Promise.all((flags.concept ?? []).map((path) => loadConcept(path)));
   const model = await openModel(flags, flags.json ?? false);
@@ -73,12 +77,13 @@ async function run(flags: GenerateFlags): Promise<void> {
       heightPx: flags.height,
       signal,
       onStep: (step, steps) => progress?.update(step, '', steps), // some samplers call the network more often
-      onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+      onWarning: warnings(flags.json),
     });
     for (const [i, picture] of pictures.entries())
       await picture.save(paths[i] ?? '', { overwrite: flags.overwrite, scale: flags.scale });
     progress?.stop();
-    if (flags.json) console.log(JSON.stringify({ pictures: paths, settings: pictures[0]?.settings }));
+    if (flags.json)
+      console.log(JSON.stringify({ pictures: paths.map((path, i) => ({ path, settings: pictures[i]?.settings })) }));
     else console.log(paths.join('\n'));
   } finally {
     progress?.stop();

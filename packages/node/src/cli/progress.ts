@@ -31,6 +31,12 @@ export function startProgress(title: string, total: number): Progress {
   };
 }
 
+/** Tells warnings on standard error: in a line of JSON where a program reads. */
+export function warnings(json = false): (message: string) => void {
+  return (message) =>
+    process.stderr.write(json ? `${JSON.stringify({ warning: message })}\n` : `\nwarning: ${message}\n`);
+}
+
 function plainLines(title: string, total: number): Progress {
   const began = Date.now();
   let [last, printed] = [began, -1];

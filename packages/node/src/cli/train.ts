@@ -16,7 +16,7 @@ import { listPictures, readPictures } from '../pictures.js';
 import { checkFolder, fileName, trainIntoFolder } from '../report/training-folder.js';
 import { interruptSignal } from './interrupt.js';
 import { decimal, type EngineFlags, hinted, oneNameOf, openModel, whole, withEngine } from './options.js';
-import { startProgress } from './progress.js';
+import { startProgress, warnings } from './progress.js';
 
 interface TrainFlags extends EngineFlags {
   readonly images: string;
@@ -158,15 +158,16 @@ async function train(flags: TrainFlags): Promise<void> {
         done = step;
         progress?.update(step, `loss ${loss.toFixed(4)}, ${seconds.toFixed(2)} s a step`);
       },
-      onWarning: (message) => process.stderr.write(`\nwarning: ${message}\n`),
+      onWarning: warnings(flags.json),
     });
     progress?.stop();
     if (flags.json) console.log(JSON.stringify({ ...paths, steps, backend: model.backend.name }));
-    else console.log(`\nConcept   ${paths.concept}\nPreview   ${paths.preview}\nReport    ${paths.report}`);
+    else console.log(`\nConcept   ${paths.concept}\nPreview   ${paths.preview ?? 'none'}\nReport    ${paths.report}`);
   } catch (error) {
     progress?.stop();
     if (error instanceof TextualInversionError && error.code === 'ABORTED') {
-      process.stderr.write(`\nStopped after step ${done}. Go on with the same command and --resume.\n`);
+      if (!flags.json)
+        process.stderr.write(`\nStopped after step ${done}. Go on with the same command and --resume.\n`);
     }
     throw error;
   } finally {

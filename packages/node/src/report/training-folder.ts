@@ -2,10 +2,12 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Concept,
+  fillIn,
   INVERT_DEFAULTS,
   invertDefaults,
   type Property,
   type StepReport,
+  TextualInversionError,
   withDefaults,
 } from '@textual-inversion/core';
 import { readCaptions } from '../captions.js';
@@ -13,13 +15,13 @@ import { type SaveConceptOptions, savable } from '../concepts.js';
 import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
 import { type InvertOptions, invert } from '../invert.js';
-import { codec, listPictures, readPictures } from '../pictures.js';
+import { codec, listPictures, readPicture, readPictures, thumbnailPng } from '../pictures.js';
 import { grid } from './grid.js';
 import { type LossPoint, lossPlot } from './loss-plot.js';
 import { type LabelledPng, reportHtml } from './report.js';
 
 /** A training, and the folder it goes into. */
-export interface TrainingFolderOptions extends InvertOptions {
+export interface TrainingFolderOptions extends Omit<InvertOptions, 'resume'> {
   /** Where everything goes. */
   readonly folder: string;
   /** Steps between previews; 0 for none but the last. */
@@ -34,25 +36,30 @@ export interface TrainingFolderOptions extends InvertOptions {
 export interface TrainingFolder {
   readonly concept: string;
   readonly report: string;
-  readonly preview: string;
+  /** The last preview; undefined where none could be drawn. */
+  readonly preview: string | undefined;
 }
 
 /** Pictures of a preview: the same seeds every time, so that a row can be compared with the one before. */
 const PREVIEW_COUNT = 4;
 const PREVIEW_STEPS = 20;
 const PREVIEW_SEED = 1;
+/** Longest side of pictures in the report, in pixels: a page of photographs as they are would be hundreds of megabytes. */
+const TRAINING_SIDE_PX = 272;
+const PREVIEW_SIDE_PX = 1024;
 
 const CHECKPOINTS = 'checkpoints';
 const PREVIEWS = 'previews';
 const LOSSES = 'losses.json';
 
-const PREVIEW_PROMPTS: Readonly<Record<Property, (token: string) => string>> = {
-  object: (token) => `a photo of ${token}`,
-  style: (token) => `a picture in the style of ${token}`,
+const PREVIEW_PROMPTS: Readonly<Record<Property, string>> = {
+  object: 'a photo of {}',
+  style: 'a picture in the style of {}',
 };
 
 /**
  * Learns a word and leaves a folder that shows how: the concept, `checkpoints/`, `previews/`, `loss.svg` and `report.html`.
+ * A preview or a report that fails is a warning: it must not cost what was learned.
  * @throws OUTPUT_EXISTS and what `invert` throws
  */
 export async function trainIntoFolder({
@@ -80,9 +87,26 @@ export async function trainIntoFolder({
   const losses: LossPoint[] = [...before.losses];
   const previews: LabelledPng[] = [...before.previews];
   const property = options.property ?? INVERT_DEFAULTS.property;
-  const prompt = (model.hints.templates?.[property]?.[0] ?? PREVIEW_PROMPTS[property]('{}')).replaceAll('{}', token);
+  const prompt = fillIn(model.hints.templates?.[property]?.[0] ?? PREVIEW_PROMPTS[property], token);
+  const training = await Promise.all(
+    pictures.map(async (picture, i) => ({
+      label: fillIn(captions[i] ?? `picture ${i + 1}`, token),
+      png: await thumbnailPng(picture, TRAINING_SIDE_PX),
+    })),
+  );
 
-  const preview = async (concept: Concept, step: number) => {
+  /** What may fail without ending the training; that a person stops it is no failure. */
+  const attempt = async (what: string, action: () => Promise<void>): Promise<boolean> => {
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      if (error instanceof TextualInversionError && error.code === 'ABORTED') throw error;
+      options.onWarning?.(`${what} failed: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
+    }
+  };
+  const drawPreview = async (concept: Concept, step: number) => {
     const drawn = await generate({
       model,
       concepts: [concept],
@@ -92,18 +116,16 @@ export async function trainIntoFolder({
       seed: PREVIEW_SEED,
       signal: options.signal,
     });
-    const png = await codec.encodePng(grid([drawn.map(({ pixels }) => pixels)]));
-    if (previews.at(-1)?.label !== stepLabel(step)) previews.push({ label: stepLabel(step), png });
+    const sheet = grid([drawn.map(({ pixels }) => pixels)]);
+    if (previews.at(-1)?.label !== stepLabel(step))
+      previews.push({ label: stepLabel(step), png: await thumbnailPng(sheet, PREVIEW_SIDE_PX) });
+    const png = await codec.encodePng(sheet);
     await writeFileSafely(join(folder, PREVIEWS, `step-${padded(step)}.png`), png, write);
     await writeFileSafely(paths.preview, png, write);
   };
-  const report = async (outcome: string) => {
-    const training = await Promise.all(
-      pictures.map(async (picture, i) => ({
-        label: captions[i]?.replaceAll('{}', token) ?? `picture ${i + 1}`,
-        png: await codec.encodePng(picture),
-      })),
-    );
+  const preview = (concept: Concept, step: number) =>
+    attempt(`The preview after step ${step}`, () => drawPreview(concept, step));
+  const writeReport = async (outcome: string) => {
     await writeFileSafely(join(folder, 'loss.svg'), lossPlot(losses), write);
     await writeFileSafely(
       paths.report,
@@ -121,6 +143,8 @@ export async function trainIntoFolder({
       write,
     );
   };
+
+  const report = (outcome: string) => attempt('The report', () => writeReport(outcome));
 
   let begun = false;
   /** Bad input fails before the first step, so until then nothing of an earlier run is touched. */
@@ -149,13 +173,13 @@ export async function trainIntoFolder({
   try {
     const concept = await invert({ ...options, images: files, captions, resume: resume?.path, onStep, onCheckpoint });
     await savable(concept).save(paths.concept, write);
-    await preview(concept, concept.info.steps ?? 0);
+    const drawn = await preview(concept, concept.info.steps ?? 0);
     await report(`The concept is in ${paths.concept}.`);
+    return { ...paths, preview: drawn ? paths.preview : undefined };
   } catch (error) {
     if (begun) await report('Stopped before the end; the newest checkpoint is in checkpoints/.');
     throw error;
   }
-  return paths;
 }
 
 /** Everything that decides the run, filled in. */
@@ -202,7 +226,10 @@ async function readHistory(
   return {
     losses: (JSON.parse(text) as LossPoint[]).filter((point) => point.step <= step),
     previews: await Promise.all(
-      found.map(async (preview) => ({ label: stepLabel(preview.step), png: await readFile(preview.path) })),
+      found.map(async ({ path, step: at }) => ({
+        label: stepLabel(at),
+        png: await thumbnailPng(await readPicture(path), PREVIEW_SIDE_PX),
+      })),
     ),
   };
 }
