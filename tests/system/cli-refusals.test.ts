@@ -146,6 +146,8 @@ const refusals: [string, () => string[], string, string][] = [
   ['weights of another shape', () => train({ model: at('model-of-another-shape') }), 'WEIGHT_SHAPE', 'unet.'],
   ['weights that are cut', () => train({ model: at('model-that-is-cut') }), 'WEIGHT_FORMAT', 'unet'],
   ['weights that are not finite', () => train({ model: at('model-with-nan') }), 'WEIGHT_NOT_FINITE', 'conv_in.weight'],
+  ['a preview without the word', () => train({}, '--preview-prompt', 'a cat'), 'OPTION_INVALID', '{}'],
+  ['a template without the word', () => train({}, '--template', 'a cat'), 'OPTION_INVALID', 'templates'],
   ['an output that exists', () => train({}, '--out', at('taken')), 'OUTPUT_EXISTS', '--overwrite'],
   ['an unknown backend', () => train({}, '--backend', 'onx-cpu'), 'BACKEND_UNKNOWN', '"onnx-cpu"'],
   ['an unknown option', () => train({}, '--stepz', '5'), 'OPTION_UNKNOWN', '--steps'],

@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { join } from 'node:path';
 import ndarray from 'ndarray';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codec } from '../../packages/node/src/index.js';
+import { codec, readPicture } from '../../packages/node/src/index.js';
 import { golden } from '../support/golden.js';
 import { families } from '../support/models.js';
 import { everythingIn, run, scratchFolder, start, until } from './command-line.js';
@@ -78,6 +78,19 @@ describe('a training', () => {
     expect(html).not.toMatch(/(?:src|href)="(?!data:)|@import|url\(/);
     expect(html).toContain('&#60;new&#62;'); // the word is text, not a tag
     expect(html).not.toContain('<new>');
+  });
+
+  it('shows what it is asked to show, and learns in sentences and a size that are given', async () => {
+    const shown = '--preview-prompt a|{}|on|the|moon --preview-count 2 --steps 1 --size 8'.split(' ');
+    const args = train('shown', ...shown.map((part) => part.replaceAll('|', ' ')), '--template', 'one {}', 'two {}');
+    expect((await run(args)).status).toBe(0);
+    const html = readFileSync(at('shown/report.html'), 'utf8');
+    expect(html).toContain('a &#60;new&#62; on the moon');
+    expect(html).toContain('[&#34;one {}&#34;,&#34;two {}&#34;]');
+    const preview = await readPicture(at('shown/previews/last.png'));
+    const [height = 0, width = 0] = preview.shape;
+    expect(width / height).toBeCloseTo(2, 0);
+    expect(concept('shown')).not.toEqual(concept('captions'));
   });
 
   it('is not ended by previews and a report that cannot be written', async () => {

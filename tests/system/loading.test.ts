@@ -51,7 +51,7 @@ describe('loading a model', () => {
     ]) {
       let disposed = 0;
       const runtime = await createEagerRuntime({ backend: process.env['TI_BACKEND'] ?? 'wasm' });
-      const counted = { ...runtime, dispose: () => void (disposed++, runtime.dispose()) };
+      const counted = { ...runtime, dispose: () => (disposed++, runtime.dispose()) };
       await expect(loadModel(replaced(whole, changes), counted)).rejects.toThrow();
       expect(disposed).toBe(1);
     }

@@ -7,6 +7,7 @@ import {
 import { type WriteOptions, writeFileSafely } from './files.js';
 import type { LoadedModel } from './models.js';
 import { codec, enlarge } from './pictures.js';
+import { warnProcess } from './warn-process.js';
 
 /** Core's options, and the model that draws. */
 export interface GenerateOptions extends CoreOptions {
@@ -29,7 +30,11 @@ export interface GeneratedPicture extends DrawnPicture {
  * Draws pictures from a prompt, with learned words in it.
  * @throws OPTION_INVALID, SIZE_INVALID, CONCEPT_WIDTH, PROMPT_TOO_LONG, ABORTED
  */
-export async function generate({ model, onWarning = warn, ...options }: GenerateOptions): Promise<GeneratedPicture[]> {
+export async function generate({
+  model,
+  onWarning = warnProcess,
+  ...options
+}: GenerateOptions): Promise<GeneratedPicture[]> {
   const { pictures, warnings } = await draw(model, options);
   for (const warning of warnings) onWarning(warning);
   return pictures.map(({ pixels, settings }) => ({
@@ -42,8 +47,4 @@ export async function generate({ model, onWarning = warn, ...options }: Generate
       await writeFileSafely(path, png, write);
     },
   }));
-}
-
-function warn(message: string): void {
-  process.emitWarning(message, 'TextualInversionWarning');
 }

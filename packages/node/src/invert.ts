@@ -9,6 +9,7 @@ import { type SavableConcept, savable } from './concepts.js';
 import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
 import { type Images, listPictures, readPictures } from './pictures.js';
+import { warnProcess } from './warn-process.js';
 
 /** Core's options and hooks, with pictures, captions and the checkpoint as files. */
 export interface InvertOptions extends Omit<CoreOptions, 'resume' | 'captions'>, InvertHooks {
@@ -37,7 +38,7 @@ export async function invert({
   onStep,
   onEncode,
   onCheckpoint,
-  onWarning,
+  onWarning = warnProcess,
   ...options
 }: InvertOptions): Promise<SavableConcept> {
   const files = typeof images === 'string' ? await listPictures(images) : images;
@@ -55,7 +56,7 @@ export async function invert({
       onStep,
       onEncode,
       onCheckpoint,
-      onWarning: onWarning ?? ((message) => process.emitWarning(message, 'TextualInversionWarning')),
+      onWarning,
     },
   );
   return savable(concept);

@@ -30,13 +30,18 @@ interface TrainFlags extends EngineFlags {
   readonly scaleLr?: boolean;
   readonly lrShape?: LearningRateShape;
   readonly warmup?: number;
+  readonly weightDecay?: number;
   readonly seed?: number;
   readonly property?: Property;
+  readonly template?: readonly string[];
+  readonly size?: number;
   readonly captions?: string | false;
   readonly crop?: 'center' | 'random';
   readonly flip?: boolean;
   readonly minSnr?: number;
   readonly previewEvery: number;
+  readonly previewPrompt?: string;
+  readonly previewCount?: number;
   readonly checkpointEvery?: number;
   readonly out?: string;
   readonly resume?: boolean;
@@ -71,6 +76,7 @@ export function trainCommand(): Command {
     .addOption(
       whole('--warmup <n>', `steps over which the learning rate rises (default: ${D.warmupSteps})`, { min: 0 }),
     )
+    .addOption(decimal('--weight-decay <x>', `of AdamW (default: ${D.weightDecay})`, { min: 0 }))
     .addOption(whole('--seed <n>', `the same seed gives the same rows (default: ${D.seed})`))
     .addOption(
       oneNameOf(
@@ -78,6 +84,10 @@ export function trainCommand(): Command {
         `${PROPERTIES.join(' or ')}: what the pictures share (default: ${D.property})`,
         PROPERTIES,
       ),
+    )
+    .option('--template <text...>', 'own sentences to learn the word in, with {} for it (default: by --property)')
+    .addOption(
+      whole('--size <px>', 'side of the squares that are learned from (default: what the model was trained on)'),
     )
     .option(
       '--captions <folder>',
@@ -96,6 +106,10 @@ export function trainCommand(): Command {
     )
     .addOption(
       whole('--preview-every <n>', 'steps between preview pictures; 0 for the last alone', { min: 0 }).default(100),
+    )
+    .option('--preview-prompt <text>', 'what a preview shows, with {} for the word (default: a plain one)')
+    .addOption(
+      whole('--preview-count <n>', 'pictures of a preview (default: 4, or 1 where they have 512 pixels)', { min: 1 }),
     )
     .addOption(
       whole(
@@ -143,13 +157,18 @@ async function train(flags: TrainFlags): Promise<void> {
       scaleLearningRate: flags.scaleLr,
       learningRateShape: flags.lrShape,
       warmupSteps: flags.warmup,
+      weightDecay: flags.weightDecay,
       seed: flags.seed,
       property: flags.property,
+      templates: flags.template,
+      sizePx: flags.size,
       captions,
       crop: flags.crop,
       flip: flags.flip,
       minSnrGamma: flags.minSnr,
       previewEverySteps: flags.previewEvery,
+      previewPrompt: flags.previewPrompt,
+      previewCount: flags.previewCount,
       checkpointEverySteps: flags.checkpointEvery,
       goOn: flags.resume,
       overwrite: flags.overwrite,

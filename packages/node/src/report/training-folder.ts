@@ -5,6 +5,7 @@ import {
   fillIn,
   INVERT_DEFAULTS,
   invertDefaults,
+  numberIn,
   type Property,
   type StepReport,
   TextualInversionError,
@@ -16,6 +17,7 @@ import { checkWritable, refuseExisting, writeFileSafely } from '../files.js';
 import { generate } from '../generate.js';
 import { type InvertOptions, invert } from '../invert.js';
 import { codec, listPictures, readPicture, readPictures, thumbnailPng } from '../pictures.js';
+import { warnProcess } from '../warn-process.js';
 import { grid } from './grid.js';
 import { type LossPoint, lossPlot } from './loss-plot.js';
 import { type LabelledPng, reportHtml } from './report.js';
@@ -26,6 +28,10 @@ export interface TrainingFolderOptions extends Omit<InvertOptions, 'resume'> {
   readonly folder: string;
   /** Steps between previews; 0 for none but the last. */
   readonly previewEverySteps: number;
+  /** What a preview shows, with `{}` for the word. @defaultValue the first sentence that the model's makers advise, else 'a photo of {}' */
+  readonly previewPrompt?: string;
+  /** Pictures of a preview, always of the same seeds, so that a row can be compared with the one before. @defaultValue 4; 1 from 512 x 512 pixels, which take minutes on a processor */
+  readonly previewCount?: number;
   /** Goes on from the newest checkpoint of the folder. @defaultValue false */
   readonly goOn?: boolean;
   /** Replaces what an earlier training left there. @defaultValue false */
@@ -40,8 +46,6 @@ export interface TrainingFolder {
   readonly preview: string | undefined;
 }
 
-/** Pictures of a preview: the same seeds every time, so that a row can be compared with the one before. */
-const PREVIEW_COUNT = 4;
 const PREVIEW_STEPS = 20;
 const PREVIEW_SEED = 1;
 /** Longest side of pictures in the report, in pixels: a page of photographs as they are would be hundreds of megabytes. */
@@ -65,8 +69,11 @@ const PREVIEW_PROMPTS: Readonly<Record<Property, string>> = {
 export async function trainIntoFolder({
   folder,
   previewEverySteps,
+  previewPrompt,
+  previewCount,
   goOn = false,
   overwrite = false,
+  onWarning = warnProcess,
   ...options
 }: TrainingFolderOptions): Promise<TrainingFolder> {
   const { model, token } = options;
@@ -76,9 +83,17 @@ export async function trainIntoFolder({
     preview: join(folder, PREVIEWS, 'last.png'),
   };
   const write: SaveConceptOptions = { overwrite: true };
+  if (previewPrompt?.includes('{}') === false) {
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'previewPrompt',
+      expected: 'a text with {} where the word goes',
+      found: JSON.stringify(previewPrompt),
+    });
+  }
+  if (previewCount !== undefined) numberIn('previewCount', previewCount, { min: 1, integer: true });
   await checkFolder(folder, { overwrite, goOn });
   const resume = goOn ? await newestCheckpoint(folder) : undefined;
-  if (goOn && !resume) options.onWarning?.(`There is no checkpoint in ${folder} yet: starting from the beginning.`);
+  if (goOn && !resume) onWarning(`There is no checkpoint in ${folder} yet: starting from the beginning.`);
 
   const files = typeof options.images === 'string' ? await listPictures(options.images) : options.images;
   const pictures = await readPictures(files);
@@ -87,7 +102,8 @@ export async function trainIntoFolder({
   const losses: LossPoint[] = [...before.losses];
   const previews: LabelledPng[] = [...before.previews];
   const property = options.property ?? INVERT_DEFAULTS.property;
-  const prompt = fillIn(model.hints.templates?.[property]?.[0] ?? PREVIEW_PROMPTS[property], token);
+  const prompt = fillIn(previewPrompt ?? model.hints.templates?.[property]?.[0] ?? PREVIEW_PROMPTS[property], token);
+  const count = previewCount ?? (model.sizePx < 512 ? 4 : 1);
   const training = await Promise.all(
     pictures.map(async (picture, i) => ({
       label: fillIn(captions[i] ?? `picture ${i + 1}`, token),
@@ -102,7 +118,7 @@ export async function trainIntoFolder({
       return true;
     } catch (error) {
       if (error instanceof TextualInversionError && error.code === 'ABORTED') throw error;
-      options.onWarning?.(`${what} failed: ${error instanceof Error ? error.message : String(error)}`);
+      onWarning(`${what} failed: ${error instanceof Error ? error.message : String(error)}`);
       return false;
     }
   };
@@ -111,10 +127,11 @@ export async function trainIntoFolder({
       model,
       concepts: [concept],
       prompt,
-      count: PREVIEW_COUNT,
+      count,
       steps: PREVIEW_STEPS,
       seed: PREVIEW_SEED,
       signal: options.signal,
+      onWarning,
     });
     const sheet = grid([drawn.map(({ pixels }) => pixels)]);
     if (previews.at(-1)?.label !== stepLabel(step))
@@ -171,7 +188,15 @@ export async function trainIntoFolder({
     await options.onCheckpoint?.(bytes, step);
   };
   try {
-    const concept = await invert({ ...options, images: files, captions, resume: resume?.path, onStep, onCheckpoint });
+    const concept = await invert({
+      ...options,
+      images: files,
+      captions,
+      resume: resume?.path,
+      onStep,
+      onCheckpoint,
+      onWarning,
+    });
     await savable(concept).save(paths.concept, write);
     const drawn = await preview(concept, concept.info.steps ?? 0);
     await report(`The concept is in ${paths.concept}.`);
