@@ -3,13 +3,15 @@
  *
  *   npm run bench -- TASK [--rounds N] [--threads N] [--backend NAME] [--device NAME] [--dtype NAME] [--ours] [--json]
  *
+ * The outcome is kept in `benchmarks/.cache/results`; those that docs/performance.md tells of are in `benchmarks/results`.
  * `--backend` is ours, such as `onnx-webgpu`. `--device` (`cuda`) and `--dtype` (`tf32`, `bfloat16`) are the reference's.
  *
  * The reference runs in `benchmarks/peer`, in a Python environment of its own (made on first use), or in that of `TI_PEER_PYTHON`.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { createRequire } from 'node:module';
+import { cpus, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
@@ -67,17 +69,21 @@ const { backend, device, dtype } = options;
 const threads = options.threads ? { threads: Number(options.threads) } : {};
 const folder = task.startsWith('tiny') ? TINY : sd15();
 const script = await buildOurs();
-const started = [start('ours', process.execPath, [script, task, folder, JSON.stringify({ ...threads, backend })])];
+const programs = [['ours', process.execPath, [script, task, folder, JSON.stringify({ ...threads, backend })]]];
 const peerKnows = task !== 'tiny-invert';
 if (!options.ours && peerKnows) {
   const file = join(HERE, 'peer', 'reference.py');
-  started.push(start('reference', python(), [file, task, folder, JSON.stringify({ ...threads, device, dtype })]));
+  programs.push(['reference', python(), [file, task, folder, JSON.stringify({ ...threads, device, dtype })]]);
 }
 
 /** Before every run, so that the other side's threads have stopped waiting for work, which takes a core from whoever is timed. */
 const REST_MS = 50;
 const sides = [];
-for (const side of started) sides.push({ ...side, ready: await side.next(), seconds: [], processor: [], parts: [] });
+// One after the other: each has the machine for itself while it loads and runs for the first time.
+for (const program of programs) {
+  const side = start(...program);
+  sides.push({ ...side, ready: await side.next(), seconds: [], processor: [], parts: [] });
+}
 for (let round = 0; round < rounds; round++) {
   for (const side of sides) {
     await setTimeout(REST_MS);
@@ -103,7 +109,8 @@ const result = {
   task,
   date: new Date().toISOString(),
   machine: { ...machine(), gpu: reference?.ready.gpu },
-  settings: { backend, device, dtype },
+  versions: versions(reference),
+  settings: { backend, device, dtype, ...threads },
   rounds,
   ...Object.fromEntries(sides.map((side) => [side.name, summary(side)])),
 };
@@ -114,9 +121,10 @@ if (reference) {
 }
 if (options.json) console.log(JSON.stringify(result, undefined, 1));
 else print(result);
-mkdirSync(join(HERE, 'results'), { recursive: true });
+const results = join(CACHE, 'results');
+mkdirSync(results, { recursive: true });
 writeFileSync(
-  join(HERE, 'results', `${[task, ...Object.keys(SETTINGS).flatMap(special)].join('-')}.json`),
+  join(results, `${[task, ...Object.keys(SETTINGS).flatMap(special)].join('-')}.json`),
   `${JSON.stringify(result, undefined, 1)}\n`,
 );
 
@@ -173,6 +181,22 @@ function median(numbers) {
   return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
 }
 
+/** What was measured: our commit, with a + where files had been changed since, and the engines. */
+function versions(reference) {
+  const git = (...args) => {
+    try {
+      return execFileSync('git', args, { cwd: HERE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    } catch {
+      return ''; // no repository
+    }
+  };
+  const { version } = JSON.parse(
+    readFileSync(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), 'utf8'),
+  );
+  const commit = `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '-uno') && '+'}`;
+  return { commit, onnxruntime: version, ...reference?.ready.versions };
+}
+
 function machine() {
   const flags = existsSync('/proc/cpuinfo')
     ? (readFileSync('/proc/cpuinfo', 'utf8').match(/^flags.*$/m)?.[0] ?? '')
@@ -185,6 +209,7 @@ function machine() {
     ),
     memoryBytes: totalmem(),
     node: process.version,
+    system: `${type()} ${release()}`,
   };
 }
 

@@ -5,16 +5,18 @@
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import {
-  compileTrainingStep,
   createBackend,
   type DiffusionModel,
+  Generator,
   type HostTensor,
   invert,
   loadModel,
   openFolder,
   preparePrompts,
   readPictures,
+  startTraining,
   timestepEmbedding,
+  train,
 } from './library.js';
 
 interface Options {
@@ -52,26 +54,32 @@ const TASKS: Readonly<Record<string, Task>> = {
     const inputs = await denoiseInputs(model, 2);
     return () => model.functions.denoise.run(inputs);
   },
+  /** Steps of the training loop itself: draws, prompts, gradient, AdamW. The pictures are encoded before, once, as `invert` does it. */
   async step(model) {
-    const batch = batchOf();
     const side = latentSide(model);
-    const width = model.textEncoders[0]?.table.width ?? 0;
-    const concept = { token: '<thing>', rows: [numbers(1, width)], info: {} };
-    const prompts = await preparePrompts(model.textEncoders, Array<string>(batch).fill(PROMPT), [concept]);
-    const step = compileTrainingStep(model.runtime, {
-      encoders: model.textEncoders,
-      unet: model.unet.params,
-      recompute: model.runtime.scarce?.(),
-    });
-    const latents = numbers(batch, model.unet.config.inChannels, side, side);
-    const inputs = {
-      ...prompts.inputs,
-      noisy: latents,
-      target: latents,
-      weights: { data: new Float32Array(batch).fill(1), shape: [batch] },
-      time: timestepEmbedding(Array<number>(batch).fill(501), model.unet.config),
-    };
-    return () => step.run(inputs);
+    const shape = [model.unet.config.inChannels, side, side] as const;
+    const { data } = numbers(...shape);
+    const rows = model.textEncoders.map(({ table }) => numbers(1, table.width));
+    const options = {
+      token: '<thing>',
+      steps: Number.POSITIVE_INFINITY,
+      batchSize: batchOf(),
+      gradientAccumulation: 1,
+      learningRate: { peak: 5e-4, shape: 'constant', warmupSteps: 0 },
+      weightDecay: 0,
+      maxGradientNorm: 0,
+      minSnrGamma: 0,
+      seed: 0,
+    } as const;
+    const posteriors = [[{ mean: data, deviation: data.map(Math.abs), shape }]];
+    const steps = train(
+      model,
+      { posteriors, captions: [[PROMPT]] },
+      options,
+      startTraining(rows, new Generator(0)),
+      rows,
+    );
+    return () => steps.next();
   },
   /** A whole inversion with the defaults, its compiling and its encoding included. */
   async invert(model) {

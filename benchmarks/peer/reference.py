@@ -11,9 +11,11 @@ import resource
 import sys
 import time
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import __version__ as transformers_version
 
 STARTED = time.perf_counter()
 TASK, FOLDER = sys.argv[1:3]
@@ -178,6 +180,11 @@ def gpu_facts():
     return {"gpu": torch.cuda.get_device_name(), "gpuPeakBytes": torch.cuda.max_memory_reserved()}
 
 
+def peak_bytes():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def main():
     if "threads" in OPTIONS:
         torch.set_num_threads(OPTIONS["threads"])
@@ -190,12 +197,15 @@ def main():
     run()
     first = now() - began
     since_start = now() - STARTED
-    facts = gpu_facts()  # before the products below, which need memory of their own
-    say(ready=True, load=load, first=first, sinceStart=since_start, matmul=matmul_rate(), **facts)
+    # Before the products below and the counting, which need memory of their own.
+    facts, peak = gpu_facts(), None
+    versions = {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers_version}
+    say(ready=True, load=load, first=first, sinceStart=since_start, matmul=matmul_rate(), versions=versions, **facts)
     for line in sys.stdin:
         if line.strip() == "end":
             break
         if line.strip() == "flops":
+            peak = peak_bytes()
             from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
             attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -213,8 +223,7 @@ def main():
         began = now()
         parts, _ = run()
         say(seconds=now() - began, processorSeconds=time.process_time() - before, parts=parts)
-    unit = 1 if sys.platform == "darwin" else 1024
-    say(peakBytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    say(peakBytes=peak or peak_bytes())
 
 
 main()
