@@ -17,7 +17,7 @@ export function run(title, command, args, env = {}) {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, ...env },
-    shell: process.platform === 'win32',
+    shell: process.platform === 'win32' && command !== process.execPath, // npm and npx are scripts there
   });
   if (result.error) throw result.error;
   if (result.status !== 0) {
@@ -27,11 +27,13 @@ export function run(title, command, args, env = {}) {
   console.log(`  ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
 
-/** Installs the dependencies unless the lockfile's are there already. */
-export function install() {
+/** Installs the dependencies unless the lockfile's are there already. @param {number} minorOf20 - The oldest Node 20 that will do. */
+export function install(minorOf20) {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 9)) {
-    console.error(`Node ${process.versions.node} is too old: 20.9 or newer is needed. See https://nodejs.org.`);
+  if (major < 20 || (major === 20 && minor < minorOf20)) {
+    console.error(
+      `Node ${process.versions.node} is too old: 20.${minorOf20} or newer is needed. See https://nodejs.org.`,
+    );
     process.exit(2);
   }
   const installed = join(root, 'node_modules', '.package-lock.json');

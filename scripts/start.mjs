@@ -11,7 +11,7 @@ import { build, install, root } from './setup.mjs';
 const DEFAULT_SET = 'foxi';
 const started = Date.now();
 
-install();
+install(9);
 build();
 const { learnAndDraw } = await import('../examples/learn-and-draw.mjs');
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build } from 'vite';
 import { beforeAll, expect, test } from 'vitest';
@@ -26,7 +26,8 @@ beforeAll(async () => {
 
 test('on WebGPU in Node no node of a training step falls back to the CPU', () => {
   // A browser brings a Vulkan loader and a software adapter; Debian's is started by a script elsewhere.
-  const folders = [dirname(findBrowser('chromium') ?? ''), '/usr/lib/chromium'];
+  const browser = findBrowser('chromium');
+  const folders = [...(browser ? [dirname(realpathSync(browser))] : []), '/usr/lib/chromium'];
   const chromium = folders.find((folder) => existsSync(join(folder, ADAPTER)));
   if (!chromium) throw new Error(`no ${ADAPTER} beside Chromium: run \`node scripts/browser-setup.mjs\``);
   const said = execFileSync(process.execPath, [join(outDir, 'placement.mjs'), join(root, 'packages/tiny-model')], {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -43,6 +44,28 @@ afterAll(() => rmSync(app, { recursive: true, force: true }));
 describe.each(packages.filter((name) => name !== 'tiny-model'))('the tarball of packages/%s', (folder) => {
   it('passes publint', () => {
     expect(run('npx', ['publint', '--strict', tarballs.get(folder) ?? ''], root)).toContain('All good');
+  });
+
+  it('declares what its files import, and nothing else', () => {
+    const inside = join(app, 'node_modules', nameOf(folder));
+    const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
+      readFileSync(join(inside, 'package.json'), 'utf8'),
+    ) as Record<string, Record<string, string> | undefined>;
+    const files = readdirSync(inside, { recursive: true, encoding: 'utf8' });
+    const imported = files
+      .filter((name) => /^(dist|bin)\b.*\.[cm]?[jt]s$/.test(name))
+      .flatMap((name) => [
+        ...readFileSync(join(inside, name), 'utf8').matchAll(
+          /(?:\bfrom|\bimport|\brequire|\bresolve)\s*\(?\s*["']((?:@[\w.-]+\/)?[\w-][\w.-]*)/g,
+        ),
+      ])
+      .map(([, name = '']) => name)
+      .filter((name) => !isBuiltin(name) && name !== 'node');
+    const may = { ...dependencies, ...optionalDependencies, ...peerDependencies };
+    expect([...new Set(imported)].filter((name) => !(name in may))).toEqual([]);
+    const needed = Object.keys({ ...dependencies, ...optionalDependencies });
+    expect(needed.filter((name) => !imported.includes(name))).toEqual([]);
+    for (const name of Object.keys(peerDependencies ?? {})) expect(peerDependenciesMeta).toHaveProperty(name);
   });
 
   it('has right types for every way of importing it', () => {
