@@ -16,4 +16,4 @@ export {
   readPictures,
 } from './pictures.js';
 export { grid } from './report/grid.js';
-export { type TrainingFolder, type TrainingFolderOptions, trainIntoFolder } from './report/training-folder.js';
+export { type TrainingFolder, type TrainingFolderOptions, trainIntoFolder } from './training-folder.js';

@@ -35,7 +35,7 @@ export const geluTanh: Activation = elementwise(
 );
 
 /**
- * Half of the channels, gated by the other half. They come apart: together they would be the largest tensor of a network.
+ * Half of the channels, gated by the other half. Value and gate are separate inputs: as one tensor they would be the largest of the network.
  * @param value - `[..., F]`, as `gate`.
  * @see Shazeer 2020, arXiv 2002.05202
  */

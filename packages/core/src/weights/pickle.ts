@@ -64,8 +64,8 @@ export const OP = {
 } as const;
 
 /**
- * Reads pickles, one after the other. Each opcode takes as long as its bytes and what it takes off the stack, so a pickle costs no
- * more than a hundred times its size, whatever it says; what comes out may hold itself, and one thing many times.
+ * Reads pickles, one after the other. Each opcode takes as long as its bytes and what it takes off the stack, so a pickle of N bytes
+ * costs no more than about a hundred times N, whatever it says. Its value may hold itself, and the same thing many times.
  */
 export class PickleReader {
   /** Bytes read so far. */

@@ -5,7 +5,7 @@ import type { Concept, ConceptInfo } from '../concept.js';
 /** What a file holds, whichever container it came in. */
 export type ConceptFile = ReadonlyMap<string, TorchValue>;
 
-/** What a format finds in a file; the caller names a concept that the file leaves without a name after the file. */
+/** What a format finds in a file. Where it holds no token, the caller makes one from the name of the file. */
 export interface ReadConceptFile {
   readonly token?: string;
   readonly rows: readonly HostTensor[];
