@@ -145,3 +145,17 @@ console.log(same);
     expect(run('npx', ['--no-install', 'textual-inversion', '--version'], root).trim()).toBe(version);
   });
 });
+
+describe('the assets of a page', () => {
+  it('are copied by the command, as npm links it', () => {
+    run('npm', ['rebuild', '--ignore-scripts']); // links commands
+    const folder = join(app, 'public');
+    const command = join(app, 'node_modules/.bin/textual-inversion-web-assets');
+    expect(run(command, [folder])).toMatch(/^\d+ files, [\d.]+ MiB in /);
+    expect(readdirSync(folder)).toContain('ort-wasm-simd-threaded.wasm');
+    expect(Object.keys(JSON.parse(readFileSync(join(folder, 'tiny/files.json'), 'utf8')) as object)).toContain(
+      'unet/config.json',
+    );
+    expect(() => run(command, [])).toThrow(/gave 2:\s+usage:/);
+  });
+});

@@ -1,13 +1,8 @@
-#!/usr/bin/env node
-/**
- * Copies what a page has to serve from its own origin beside its bundle: WebAssembly of the engines and the embedded model.
- *   npx textual-inversion-web-assets public/textual-inversion
- */
+/** What a page has to serve from its own origin beside its bundle: WebAssembly of the engines and the embedded model. */
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 const ENGINES = [
   [
@@ -49,16 +44,4 @@ export function copyAssets(folder) {
   }
   writeFileSync(join(folder, 'tiny', 'files.json'), JSON.stringify(list, null, 1));
   return written;
-}
-
-if (process.argv[1] !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [folder] = process.argv.slice(2);
-  if (folder === undefined) {
-    console.error('usage: textual-inversion-web-assets FOLDER');
-    process.exit(2);
-  }
-  const sizes = Object.values(copyAssets(folder));
-  console.log(
-    `${sizes.length} files, ${(sizes.reduce((sum, size) => sum + size, 0) / 2 ** 20).toFixed(1)} MiB in ${folder}`,
-  );
 }
