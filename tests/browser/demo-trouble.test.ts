@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { golden } from '../support/golden.js';
 import { startBrowser } from './support/browsers.js';
 import { builtDemo, ISOLATED } from './support/built.js';
 import { fillQuickly, says } from './support/demo.js';
-import { type Served, serve, type Trick } from './support/serve.js';
+import { inWorker, type Served, serve, type Trick } from './support/serve.js';
 
 let dist: string;
 let served: Served;
@@ -35,13 +33,6 @@ afterEach(async () => {
 const open = (backend: string, where = page) => where.goto(`${served.origin}/?backend=${backend}`);
 const started = (where = page) => says(where, 'engine', /Engine: /);
 
-/** Runs a script in the worker before the page's own. */
-function inWorker(script: string): void {
-  const name = readdirSync(join(dist, 'assets')).find((file) => file.startsWith('worker-')) ?? '';
-  const body = `${script}\n${readFileSync(join(dist, 'assets', name), 'utf8')}`;
-  served.tricks.set(`/assets/${name}`, () => ({ type: 'text/javascript', body }));
-}
-
 describe('without the GPU', () => {
   test('it says so where the GPU was asked for', async () => {
     await open('onnx-webgpu');
@@ -50,7 +41,11 @@ describe('without the GPU', () => {
   });
 
   test('another engine is taken otherwise, and it says why', async () => {
-    inWorker(`navigator.gpu.requestAdapter = async () => ({ limits: { maxStorageBufferBindingSize: 2 ** 20 } });`);
+    inWorker(
+      served,
+      dist,
+      `navigator.gpu.requestAdapter = async () => ({ limits: { maxStorageBufferBindingSize: 2 ** 20 } });`,
+    );
     await open('auto');
     expect(await started()).toMatch(/Engine: onnx-wasm.*onnx-webgpu \(an adapter that binds at most 1 MiB\)/);
   });
@@ -135,14 +130,15 @@ test('pictures that are none', async () => {
 
 test('a graphics device that is lost: training goes on, and the page says how', async () => {
   // Every device goes at its first answer, and the second loss at the same step means another engine.
-  inWorker(`
+  const script = `
     const { requestDevice } = GPUAdapter.prototype;
     GPUAdapter.prototype.requestDevice = async function (...given) {
       const device = await requestDevice.apply(this, given);
       const { mapAsync } = GPUBuffer.prototype;
       GPUBuffer.prototype.mapAsync = function (...range) { device.destroy(); return mapAsync.apply(this, range); };
       return device;
-    };`);
+    };`;
+  inWorker(served, dist, script);
   const withGpu = await startBrowser({ webgpu: true });
   try {
     const tab = await withGpu.newPage({ serviceWorkers: 'block' });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -6,15 +7,17 @@ import { GOLDEN, golden } from '../support/golden.js';
 import { startBrowser } from './support/browsers.js';
 import { builtPage, ISOLATED, root } from './support/built.js';
 import { filesOf } from './support/files.js';
-import { type Served, serve } from './support/serve.js';
+import { inWorker, type Served, serve } from './support/serve.js';
 
+let dist: string;
 let served: Served;
 let browser: Browser;
 let page: Page;
 const model = () => `${served.origin}/golden/tiny-sd1`;
 
 beforeAll(async () => {
-  served = await serve({ '': await builtPage(), golden: GOLDEN, examples: join(root, 'examples') }, ISOLATED);
+  dist = await builtPage();
+  served = await serve({ '': dist, golden: GOLDEN, examples: join(root, 'examples') }, ISOLATED);
   browser = await startBrowser();
 }, 180_000);
 afterAll(async () => {
@@ -25,9 +28,13 @@ beforeEach(async () => {
   await page?.context().close();
   served.tricks.clear();
   page = await (await browser.newContext()).newPage();
-  await page.goto(`${served.origin}/`);
-  await page.waitForFunction(() => 'library' in globalThis);
+  await open(served.origin);
 });
+
+async function open(origin: string): Promise<void> {
+  await page.goto(`${origin}/`);
+  await page.waitForFunction(() => 'library' in globalThis);
+}
 
 const failureOfDownload = (url: string) =>
   page.evaluate((address) => library.failureOf(() => library.downloadModel(address)), url);
@@ -68,6 +75,69 @@ describe('a model at an address', () => {
     expect(await page.evaluate(() => library.listModels())).toMatchObject([{ url: model(), complete: true }]);
     await page.evaluate((url) => library.deleteModel(url), model());
     expect(await page.evaluate(() => library.listModels())).toEqual([]);
+  });
+
+  test('that breaks off on a server without ranges is fetched again, and is right', async () => {
+    const path = '/golden/tiny-sd1/unet/diffusion_pytorch_model.safetensors';
+    served.tricks.set(path, ({ method }) => (method === 'GET' ? { cutAfter: 100_000 } : undefined));
+    expect((await failureOfDownload(model())).code).toBe('DOWNLOAD_FAILED');
+    served.tricks.set(path, () => ({ ranges: false }));
+    const last = await page.evaluate(async (url) => {
+      let last = { bytes: 0, totalBytes: 0 };
+      await library.downloadModel(url, { onProgress: (progress) => (last = progress) });
+      return last;
+    }, model());
+    expect(last.bytes).toBe(last.totalBytes);
+    const stored = await page.evaluate(async (url) => {
+      const source = await (await library.openStoredModel(url)).open('unet/diffusion_pytorch_model.safetensors');
+      const sum = await crypto.subtle.digest('SHA-256', new Uint8Array((await source?.read(0, source.size)) ?? []));
+      return [...new Uint8Array(sum)];
+    }, model());
+    const file = readFileSync(golden('tiny-sd1', 'unet/diffusion_pytorch_model.safetensors'));
+    expect(stored).toEqual([...createHash('sha256').update(file).digest()]);
+  });
+
+  test('that another worker writes', async () => {
+    await page.evaluate(async (url) => {
+      const key = (name: string) => encodeURIComponent(name).replaceAll('.', '%2E');
+      const script = `(async () => {
+        let folder = await navigator.storage.getDirectory();
+        for (const part of ['textual-inversion', 'models', '${key(url)}'])
+          folder = await folder.getDirectoryHandle(part, { create: true });
+        const file = await folder.getFileHandle('${key('model_index.json')}', { create: true });
+        globalThis.handle = await file.createSyncAccessHandle();
+        postMessage('open');
+      })()`;
+      const worker = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
+      await new Promise((resolve) => {
+        worker.onmessage = resolve;
+      });
+    }, model());
+    expect(await failureOfDownload(model())).toMatchObject({
+      code: 'STORAGE_BUSY',
+      message: expect.stringContaining('model_index.json: expected a file that nobody else writes') as string,
+    });
+  });
+
+  test('whose last bytes do not come onto the disk is not taken for whole', async () => {
+    const files = { 'unet/config.json': filesOf(golden('tiny-sd1'))['unet/config.json'] ?? { size: 0 } };
+    const failure = await page.evaluate(
+      ([url, given]) => {
+        const { close } = FileSystemWritableFileStream.prototype;
+        let closed = 0;
+        FileSystemWritableFileStream.prototype.close = async function () {
+          closed += 1;
+          // The manifest and the file that tries whether there is room come first.
+          if (closed !== 3) return close.call(this);
+          await this.abort();
+          throw new DOMException('no space', 'QuotaExceededError');
+        };
+        return library.failureOf(() => library.downloadModel(url, { files: given }));
+      },
+      [model(), files] as const,
+    );
+    expect(failure.code).toBe('STORAGE_FULL');
+    expect(await page.evaluate(() => library.listModels())).toMatchObject([{ bytes: 0, complete: false }]);
   });
 
   test('that does not fit is refused before anything is fetched', async () => {
@@ -122,6 +192,68 @@ test('a browser without WebGPU says so', async () => {
   expect(
     (await page.evaluate(() => library.failureOf(() => library.loadModel('tiny', { backend: 'wsam' })))).code,
   ).toBe('BACKEND_UNKNOWN');
+});
+
+describe('a browser that writes its storage in place alone, as Safari before 26', () => {
+  beforeEach(async () => {
+    inWorker(served, dist, 'delete FileSystemFileHandle.prototype.createWritable;');
+    await open(served.origin);
+  });
+
+  test('keeps models and trainings in the worker', async () => {
+    const kept = await page.evaluate(async (url) => {
+      await (await library.loadModel(url, { backend: 'onnx-wasm' })).dispose();
+      const model = await library.loadModel('tiny', { backend: 'onnx-wasm' });
+      const settings = { images: [new ImageData(32, 32)], token: '<a>', initializer: 'monster' } as const;
+      await library.invert({ ...settings, model, run: 'kept', steps: 4, batchSize: 1, checkpointEverySteps: 2 });
+      await library.resume({ model, run: 'kept' });
+      await model.dispose();
+      return [await library.listModels(), await library.listRuns()];
+    }, model());
+    expect(kept).toMatchObject([[{ url: model(), complete: true }], [{ name: 'kept', step: 4, finished: true }]]);
+  });
+
+  test('says when there is no room', async () => {
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: served.origin, quotaSize: 1000 });
+    const failure = await page.evaluate(async () => {
+      const model = await library.loadModel('tiny', { backend: 'onnx-wasm' });
+      const settings = { images: [new ImageData(32, 32)], token: '<a>', initializer: 'monster' } as const;
+      return library.failureOf(() => library.invert({ ...settings, model, run: 'kept', steps: 2, batchSize: 1 }));
+    });
+    expect(failure.code).toBe('STORAGE_FULL');
+  });
+
+  test('says that a page cannot write', async () => {
+    const failure = await page.evaluate((url) => {
+      Reflect.deleteProperty(FileSystemFileHandle.prototype, 'createWritable');
+      return library.failureOf(() => library.downloadModel(url));
+    }, model());
+    expect(failure).toMatchObject({
+      code: 'BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('workers alone') as string,
+    });
+  });
+});
+
+test('a page over plain http learns, and says that nothing can be kept', async () => {
+  await page.context().close();
+  // Its own name is not localhost, and so it is no secure context.
+  page = await (await browser.newContext({ proxy: { server: served.origin } })).newPage();
+  await open('http://plain.test');
+  const codes = await page.evaluate(async () => {
+    const model = await library.loadModel('tiny', { backend: 'onnx-wasm' });
+    const settings = { images: [new ImageData(32, 32)], token: '<a>', initializer: 'monster', model } as const;
+    const { token } = await library.invert({ ...settings, steps: 2, batchSize: 1 });
+    const failures = [
+      await library.failureOf(() => library.invert({ ...settings, run: 'kept', steps: 2 })),
+      await library.failureOf(() => library.loadModel('golden/tiny-sd1')),
+      await library.failureOf(() => library.listModels()),
+    ];
+    await model.dispose();
+    return [isSecureContext, token, ...failures.map(({ code }) => code)];
+  });
+  expect(codes).toEqual([false, '<a>', ...Array<string>(3).fill('BACKEND_UNAVAILABLE')]);
 });
 
 test('two tabs do not train at once, and a run that is stopped says ABORTED', async () => {

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
@@ -30,8 +30,12 @@ export interface Served {
   close(): void;
 }
 
-/** An answer that is not the file: a status, a page, or a body that ends too early. */
-export type Trick = { status?: number; type?: string; body?: string } | { cutAfter: number } | undefined;
+/** An answer that is not the file, or not as it should be: a status, a page; a body that ends too early; all of it where a part was asked for. */
+export type Trick =
+  | { status?: number; type?: string; body?: string }
+  | { cutAfter: number }
+  | { ranges: false }
+  | undefined;
 
 /** Serves folders, by the first part of the path, with ranges; `''` is the root's. */
 export function serve(
@@ -45,7 +49,7 @@ export function serve(
     const request = { method: message.method ?? 'GET', path, range: message.headers.range };
     requests.push(request);
     const trick = [...tricks].find(([prefix]) => path.startsWith(prefix))?.[1](request);
-    if (trick && !('cutAfter' in trick)) {
+    if (trick && !('cutAfter' in trick) && !('ranges' in trick)) {
       response.writeHead(trick.status ?? 200, { ...headers, 'content-type': trick.type ?? 'text/html' });
       response.end(message.method === 'HEAD' ? undefined : trick.body);
       return;
@@ -56,7 +60,7 @@ export function serve(
       return;
     }
     const { size } = statSync(file);
-    const range = /^bytes=(\d+)-(\d*)$/.exec(request.range ?? '');
+    const range = trick && 'ranges' in trick ? null : /^bytes=(\d+)-(\d*)$/.exec(request.range ?? '');
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(size - 1, range?.[2] ? Number(range[2]) : size - 1);
     response.writeHead(range ? 206 : 200, {
@@ -69,7 +73,7 @@ export function serve(
     });
     if (message.method === 'HEAD' || size === 0) {
       response.end();
-    } else if (trick) {
+    } else if (trick && 'cutAfter' in trick) {
       // What is on its way has to arrive before the connection ends.
       createReadStream(file, { start: first, end: first + trick.cutAfter - 1 })
         .on('end', () => setTimeout(() => response.destroy(), 1500))
@@ -87,6 +91,13 @@ export function serve(
       resolve({ origin: `http://localhost:${port}`, requests, tricks, close });
     });
   });
+}
+
+/** Runs a script in the worker of a built page before the page's own. @param dist - The folder of the page, which is served as the root */
+export function inWorker(served: Served, dist: string, script: string): void {
+  const name = readdirSync(join(dist, 'assets')).find((file) => file.startsWith('worker-')) ?? '';
+  const body = `${script}\n${readFileSync(join(dist, 'assets', name), 'utf8')}`;
+  served.tricks.set(`/assets/${name}`, () => ({ type: 'text/javascript', body }));
 }
 
 function fileOf(folders: Readonly<Record<string, string>>, path: string): string | undefined {

@@ -101,7 +101,7 @@ async function openSource({ source, assetsUrl }: LoadRequest, { signal, tell }: 
     const folder = address(assetsUrl, TINY);
     return { ...remoteTree(folder, await listRemote(folder, signal), signal), name: TINY };
   }
-  if (source instanceof FileSystemDirectoryHandle) return directoryTree(source);
+  if (typeof source === 'object' && 'kind' in source) return directoryTree(source);
   if (typeof source === 'object' && 'stored' in source) return openStoredModel(source.stored);
   if (typeof source === 'object' && 'length' in source) return filesTree(source);
   const { url, files, keepAs } =

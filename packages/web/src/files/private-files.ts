@@ -1,11 +1,22 @@
 import { TextualInversionError } from '@textual-inversion/core';
 
 const ROOT = 'textual-inversion';
+/** Bytes of a stored file that are in memory together. */
+const PIECE_BYTES = 8 * 2 ** 20;
 
 /** A folder of ours in the origin private file system. @throws BACKEND_UNAVAILABLE where a browser has none */
 export async function privateFolder(...path: string[]): Promise<FileSystemDirectoryHandle> {
+  const { storage }: Partial<Navigator> = navigator;
+  if (!storage?.getDirectory) {
+    throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+      where: 'private storage',
+      expected: 'a browser that keeps files for a site',
+      found: isSecureContext ? 'one that does not' : 'a page over plain http, for which none does',
+      fix: 'Serve the page over https or from localhost.',
+    });
+  }
   try {
-    let folder = await navigator.storage.getDirectory();
+    let folder = await storage.getDirectory();
     for (const part of [ROOT, ...path]) folder = await folder.getDirectoryHandle(part, { create: true });
     return folder;
   } catch (cause) {
@@ -13,25 +24,113 @@ export async function privateFolder(...path: string[]): Promise<FileSystemDirect
   }
 }
 
-/** Writes a file whole or not at all. @throws STORAGE_FULL */
+/** Writes a file whole or not at all. @throws STORAGE_FULL, STORAGE_BUSY */
 export async function writePrivate(
   folder: FileSystemDirectoryHandle,
   name: string,
   content: Uint8Array | string | Blob,
 ): Promise<void> {
+  const whole = new Blob([content instanceof Uint8Array ? new Uint8Array(content) : content]);
   try {
-    const file = await folder.getFileHandle(name, { create: true });
-    const writable = await file.createWritable();
-    try {
-      await writable.write(content instanceof Uint8Array ? new Uint8Array(content) : content);
-      await writable.close();
-    } catch (error) {
-      await writable.abort().catch(() => {}); // the first failure is the one to tell
-      throw error;
+    if ('createWritable' in FileSystemFileHandle.prototype) {
+      const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
+      try {
+        await writable.write(whole);
+        await writable.close();
+      } catch (error) {
+        await writable.abort().catch(() => {}); // the first failure is the one to tell
+        throw error;
+      }
+    } else {
+      // Safari before 26 writes in place alone, so the file gets its name when it is whole.
+      const part = `${name}.part`;
+      await writeInPlace(folder, part, 0, async (file) => {
+        for await (const piece of piecesOf(whole)) await file.write(piece);
+      });
+      const written: FileSystemFileHandle & Partial<InPlace> = await folder.getFileHandle(part);
+      await written.move?.(name);
     }
   } catch (cause) {
     throw storageError(name, cause);
   }
+}
+
+/** A file that is being written. */
+export interface OpenFile {
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  truncate(size: number): Promise<void>;
+}
+
+/** What file handles have that TypeScript keeps in the types of workers, or does not know. */
+interface InPlace {
+  createSyncAccessHandle(): Promise<{
+    truncate(size: number): void;
+    write(bytes: Uint8Array, options: { at: number }): number;
+    close(): void;
+  }>;
+  move(name: string): Promise<void>;
+}
+
+/**
+ * Writes into a file from `offset` on, where it is cut off. What was written stays when `action` fails. In a worker it is on disk at once;
+ * on a page it is when the file is closed.
+ * @throws BACKEND_UNAVAILABLE, STORAGE_FULL, STORAGE_BUSY, and what `action` throws
+ */
+export async function writeInPlace(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  offset: number,
+  action: (file: OpenFile) => Promise<void>,
+): Promise<void> {
+  try {
+    const file = await openFile(folder, name, offset);
+    await action(file).catch(async (error: unknown) => {
+      await file.close().catch(() => {}); // the first failure is the one to tell
+      throw error;
+    });
+    await file.close();
+  } catch (cause) {
+    throw storageError(name, cause);
+  }
+}
+
+async function openFile(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  offset: number,
+): Promise<OpenFile & { close(): Promise<void> }> {
+  const file: Partial<FileSystemFileHandle & InPlace> = await folder.getFileHandle(name, { create: true });
+  if (file.createSyncAccessHandle) {
+    const handle = await file.createSyncAccessHandle();
+    handle.truncate(offset);
+    let at = offset;
+    return {
+      write: async (bytes) => {
+        const written = handle.write(bytes, { at });
+        if (written < bytes.length) throw new DOMException('a part was written', 'QuotaExceededError');
+        at += written;
+      },
+      truncate: async (size) => handle.truncate(size),
+      close: async () => handle.close(),
+    };
+  }
+  if (file.createWritable) {
+    const writable = await file.createWritable({ keepExistingData: offset > 0 });
+    await writable.seek(offset);
+    return writable;
+  }
+  throw new TextualInversionError('BACKEND_UNAVAILABLE', {
+    where: 'private storage',
+    expected: 'a browser that writes it from a page',
+    found: 'one that writes it from workers alone',
+    fix: 'Let a worker do the work.',
+  });
+}
+
+/** The bytes of a file, some megabytes at a time. */
+export async function* piecesOf(file: Blob): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let at = 0; at < file.size; at += PIECE_BYTES)
+    yield new Uint8Array(await file.slice(at, at + PIECE_BYTES).arrayBuffer());
 }
 
 /** Reads a file; `undefined` when it is not there. */
@@ -69,11 +168,13 @@ export async function namesIn(folder: FileSystemDirectoryHandle): Promise<string
 }
 
 /**
- * Runs `action` while no other tab of this origin runs one of the same name.
+ * Runs `action` while no other tab of this origin runs one of the same name. A page over plain http has no locks, and no storage that they would guard.
  * @throws STORAGE_BUSY
  */
 export async function exclusively<T>(name: string, action: () => Promise<T>): Promise<T> {
-  return navigator.locks.request(`${ROOT}:${name}`, { ifAvailable: true }, async (lock) => {
+  const { locks }: Partial<Navigator> = navigator;
+  if (!locks) return action();
+  return locks.request(`${ROOT}:${name}`, { ifAvailable: true }, async (lock) => {
     if (lock) return action();
     throw new TextualInversionError('STORAGE_BUSY', {
       where: name,
@@ -84,10 +185,11 @@ export async function exclusively<T>(name: string, action: () => Promise<T>): Pr
   });
 }
 
-export function storageError(where: string, cause: unknown): unknown {
-  if (cause instanceof TextualInversionError) return cause;
-  const name = cause instanceof DOMException ? cause.name : '';
-  if (name === 'QuotaExceededError') {
+/** What to tell of a failure of the browser's storage. @param name - As in the storage, where names are encoded */
+function storageError(name: string, cause: unknown): unknown {
+  if (!(cause instanceof DOMException)) return cause;
+  const where = decodeURIComponent(name);
+  if (cause.name === 'QuotaExceededError') {
     return new TextualInversionError('STORAGE_FULL', {
       where,
       expected: 'room in the storage of this site',
@@ -96,7 +198,7 @@ export function storageError(where: string, cause: unknown): unknown {
       cause,
     });
   }
-  if (name === 'NoModificationAllowedError') {
+  if (cause.name === 'NoModificationAllowedError') {
     return new TextualInversionError('STORAGE_BUSY', {
       where,
       expected: 'a file that nobody else writes',
@@ -105,7 +207,7 @@ export function storageError(where: string, cause: unknown): unknown {
       cause,
     });
   }
-  if (name === 'SecurityError') {
+  if (cause.name === 'SecurityError') {
     return new TextualInversionError('OUTPUT_FAILED', {
       where,
       expected: 'storage for this site',
@@ -114,5 +216,11 @@ export function storageError(where: string, cause: unknown): unknown {
       cause,
     });
   }
-  return cause;
+  return new TextualInversionError('OUTPUT_FAILED', {
+    where,
+    expected: 'storage that works',
+    found: `${cause.name}: ${cause.message}`,
+    fix: 'Try again; reload the page if it fails again.',
+    cause,
+  });
 }

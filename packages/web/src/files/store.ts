@@ -4,19 +4,19 @@ import { type FileTree, TextualInversionError, throwIfAborted } from '@textual-i
 import {
   exclusively,
   namesIn,
+  piecesOf,
   privateFolder,
   readPrivate,
   readPrivateJson,
   removePrivate,
-  storageError,
+  writeInPlace,
   writePrivate,
 } from './private-files.js';
 import { address, failed, fetchFrom, listRemote, type RemoteFiles } from './remote.js';
 import { blobSource } from './sources.js';
 
 const MANIFEST = 'manifest.json';
-/** Bytes hashed together when a stored file is checked. */
-const RUN_BYTES = 8 * 2 ** 20;
+const GOES_ON = 'Try again: it goes on from there.';
 
 /** A model in the storage of this site. */
 export interface StoredModel {
@@ -146,79 +146,47 @@ async function downloadFile(
   signal: AbortSignal | undefined,
   onBytes: (added: number) => void,
 ): Promise<string> {
-  const hash = sha256.create();
-  const part = await readPrivate(folder, keyOf(path));
-  const have = part && part.size <= size ? part.size : 0;
-  if (part) {
-    for (let at = 0; at < have; at += RUN_BYTES)
-      hash.update(new Uint8Array(await part.slice(at, Math.min(at + RUN_BYTES, have)).arrayBuffer()));
-  }
-  let done = have;
-  if (done < size || size === 0) {
-    const response = await fetchFrom(url, have, size, signal);
-    const sink = await openSink(folder, keyOf(path), have);
-    try {
-      const reader = response.body?.getReader();
-      for (;;) {
-        const chunk = await reader?.read();
-        if (!chunk || chunk.done) break;
-        if (done + chunk.value.length > size) throw failed(url, `${size} bytes`, 'more');
-        await sink.write(chunk.value);
-        hash.update(chunk.value);
-        done += chunk.value.length;
-        onBytes(chunk.value.length);
-      }
-    } catch (cause) {
+  const name = keyOf(path);
+  const part = await readPrivate(folder, name);
+  let hash = sha256.create();
+  let done = 0;
+  if (part && part.size <= size) {
+    for await (const piece of piecesOf(part)) {
       throwIfAborted(signal, url);
-      const error = storageError(path, cause);
-      throw error === cause && !(cause instanceof TextualInversionError)
-        ? failed(
-            url,
-            `${size} bytes`,
-            `a connection that broke after ${done}`,
-            'Try again: it goes on from there.',
-            cause,
-          )
-        : error;
-    } finally {
-      await sink.close().catch(() => {}); // a stream that failed cannot be closed, and its failure is the one to tell
+      hash.update(piece);
+      done += piece.length;
     }
   }
-  if (done < size) throw failed(url, `${size} bytes`, `${done}: half a file`, 'Try again: it goes on from there.');
-  return bytesToHex(hash.digest());
-}
-
-interface Sink {
-  write(bytes: Uint8Array): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** What a file handle has besides in a worker; TypeScript keeps it in the types of workers. */
-interface SyncFile {
-  createSyncAccessHandle(): Promise<{
-    truncate(size: number): void;
-    write(bytes: Uint8Array, options: { at: number }): number;
-    close(): void;
-  }>;
-}
-
-/** Appends to a file. In a worker every write is on disk at once; a page can only write a file whole. */
-async function openSink(folder: FileSystemDirectoryHandle, name: string, offset: number): Promise<Sink> {
-  const file: FileSystemFileHandle & Partial<SyncFile> = await folder.getFileHandle(name, { create: true });
-  let at = offset;
-  if (file.createSyncAccessHandle) {
-    const handle = await file.createSyncAccessHandle();
-    handle.truncate(offset);
-    return {
-      write: async (bytes) => {
-        at += handle.write(bytes, { at });
-      },
-      close: async () => handle.close(),
-    };
+  if (done < size || size === 0) {
+    const response = await fetchFrom(url, done, size, signal);
+    if (done > 0 && response.status !== 206) {
+      // The whole file, not the rest of it.
+      onBytes(-done);
+      hash = sha256.create();
+      done = 0;
+    }
+    const reader = response.body?.getReader();
+    try {
+      await writeInPlace(folder, name, done, async (file) => {
+        for (;;) {
+          const chunk = await reader?.read().catch((cause: unknown) => {
+            throwIfAborted(signal, url);
+            throw failed(url, `${size} bytes`, `a connection that broke after ${done}`, GOES_ON, cause);
+          });
+          if (!chunk || chunk.done) return;
+          if (done + chunk.value.length > size) throw failed(url, `${size} bytes`, 'more');
+          await file.write(chunk.value);
+          hash.update(chunk.value);
+          done += chunk.value.length;
+          onBytes(chunk.value.length);
+        }
+      });
+    } finally {
+      await reader?.cancel().catch(() => {}); // nobody waits for the rest; a connection that broke is told above
+    }
   }
-  const writable = await file.createWritable({ keepExistingData: offset > 0 });
-  await writable.seek(offset);
-  return { write: (bytes) => writable.write(new Uint8Array(bytes)), close: () => writable.close() };
+  if (done < size) throw failed(url, `${size} bytes`, `${done}: half a file`, GOES_ON);
+  return bytesToHex(hash.digest());
 }
 
 /** Browsers round what they tell of the quota, so it is also tried out: a file becomes as long as needed, and nothing is written. @throws STORAGE_FULL */
@@ -236,17 +204,13 @@ async function checkRoom(folder: FileSystemDirectoryHandle, where: string, neede
 }
 
 async function fits(folder: FileSystemDirectoryHandle, needed: number): Promise<boolean> {
-  const file = await folder.getFileHandle('room', { create: true });
-  const writable = await file.createWritable();
   try {
-    await writable.truncate(Math.max(0, needed));
+    await writeInPlace(folder, 'room', 0, (file) => file.truncate(Math.max(0, needed)));
     return true;
-  } catch (cause) {
-    const error = storageError('room', cause);
+  } catch (error) {
     if (error instanceof TextualInversionError && error.code === 'STORAGE_FULL') return false;
     throw error;
   } finally {
-    await writable.abort().catch(() => {}); // whatever it held is not wanted
     await removePrivate(folder, 'room');
   }
 }
