@@ -20,6 +20,7 @@ test('the public names: a change here is a change for everyone who uses the pack
       "TextualInversionError",
       "checkConcept",
       "chooseBackend",
+      "chooseWeights",
       "createEagerRuntime",
       "createPicture",
       "evaluate",

@@ -63,6 +63,6 @@ export {
 } from './training/invert.js';
 export { OBJECT_TEMPLATES, STYLE_TEMPLATES } from './training/templates.js';
 export type { StepReport } from './training/train.js';
-export { readJson } from './weights/checkpoint.js';
+export { type ChosenWeights, chooseWeights, readJson } from './weights/checkpoint.js';
 export { BYTES, toFloat16, toFloat32 } from './weights/half.js';
 export { readSafetensors, type SafetensorsFile, writeSafetensors } from './weights/safetensors.js';

@@ -29,7 +29,7 @@ export async function openCheckpoint(
   folder: string,
   options: OpenCheckpointOptions = {},
 ): Promise<Checkpoint> {
-  const files = await chooseFiles(tree, folder, options.variant);
+  const { files } = await chooseWeights(tree, folder, options.variant);
   const tensors = new Map<string, TensorRef>();
   for (const path of files) {
     const source = await tree.open(path);
@@ -43,13 +43,31 @@ export async function openCheckpoint(
   return { name: folder, tensors, files };
 }
 
+/** One of several sets of weights of a part. */
+export interface ChosenWeights {
+  /** What stands for it in the folder: a whole file, or the index of shards. */
+  readonly listed: string;
+  /** Files that hold the tensors. */
+  readonly files: readonly string[];
+}
+
 interface WeightSet {
   /** Such as `fp16`; empty for the plain name, which is full precision. */
   readonly variant: string;
+  readonly listed: string;
   readonly files: (tree: FileTree) => Promise<string[]>;
 }
 
-async function chooseFiles(tree: FileTree, folder: string, wanted: string | undefined): Promise<string[]> {
+/**
+ * Finds the weights of one part by the names in its folder; nothing but an index is read.
+ * @param wanted - As `OpenCheckpointOptions` has it.
+ * @throws MODEL_MISSING_FILE, MODEL_UNSUPPORTED (PyTorch files alone), WEIGHT_FORMAT
+ */
+export async function chooseWeights(
+  tree: FileTree,
+  folder: string,
+  wanted: string | undefined,
+): Promise<ChosenWeights> {
   const inFolder = (await tree.list())
     .filter((path) => path.startsWith(`${folder}/`))
     .map((path) => path.slice(folder.length + 1))
@@ -71,7 +89,7 @@ async function chooseFiles(tree: FileTree, folder: string, wanted: string | unde
   const order = wanted === undefined ? ['', 'fp32', 'non_ema', ...variants.toSorted()] : [wanted];
   const variant = order.find((name) => variants.includes(name));
   const set = sets.find((candidate) => candidate.variant === variant);
-  if (set) return set.files(tree);
+  if (set) return { listed: set.listed, files: await set.files(tree) };
   throw missing(
     tree,
     `${folder}/*.${wanted}.safetensors`,
@@ -81,14 +99,15 @@ async function chooseFiles(tree: FileTree, folder: string, wanted: string | unde
 
 /** What a file in a part's folder stands for: a whole file or the index of shards; undefined for anything else. */
 function weightSet(folder: string, file: string): WeightSet | undefined {
+  const listed = `${folder}/${file}`;
   for (const stem of STEMS) {
     const whole = new RegExp(`^${stem}(?:\\.([a-z0-9_]+))?\\.safetensors$`).exec(file);
-    if (whole) return { variant: whole[1] ?? '', files: async () => [`${folder}/${file}`] };
+    if (whole) return { variant: whole[1] ?? '', listed, files: async () => [listed] };
     // Both `model.safetensors.index.fp16.json` and `model.fp16.safetensors.index.json` are in use.
     const index = new RegExp(`^${stem}(?:\\.([a-z0-9_]+))?\\.safetensors\\.index(?:\\.([a-z0-9_]+))?\\.json$`).exec(
       file,
     );
-    if (index) return { variant: index[1] ?? index[2] ?? '', files: (tree) => shards(tree, folder, file) };
+    if (index) return { variant: index[1] ?? index[2] ?? '', listed, files: (tree) => shards(tree, folder, file) };
   }
   return undefined;
 }

@@ -96,7 +96,7 @@ function withLink<T>(port: MessagePort, action: (link: Link) => Promise<T>) {
   });
 }
 
-async function openSource({ source, assetsUrl }: LoadRequest, { signal, tell }: Link): Promise<FileTree> {
+async function openSource({ source, assetsUrl, variant }: LoadRequest, { signal, tell }: Link): Promise<FileTree> {
   if (typeof source === 'string' && source === TINY) {
     const folder = address(assetsUrl, TINY);
     return { ...remoteTree(folder, await listRemote(folder, signal), signal), name: TINY };
@@ -109,6 +109,7 @@ async function openSource({ source, assetsUrl }: LoadRequest, { signal, tell }: 
   return downloadModel(url, {
     name: keepAs,
     files,
+    variant,
     signal,
     onProgress: ({ path, bytes, totalBytes }) =>
       tell({ kind: 'load', phase: 'download', part: path, bytes, totalBytes }),

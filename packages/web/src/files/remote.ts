@@ -1,4 +1,4 @@
-import { type ByteSource, type FileTree, TextualInversionError } from '@textual-inversion/core';
+import { type ByteSource, chooseWeights, type FileTree, TextualInversionError } from '@textual-inversion/core';
 
 /** Files up to this size are fetched whole: one request instead of one per tensor. */
 const WHOLE_BYTES = 16 * 2 ** 20;
@@ -15,16 +15,19 @@ export type RemoteFiles = Readonly<Record<string, RemoteFile>>;
 
 export const FILES_LIST = 'files.json';
 
+/** Parts of a model that have weights. */
+const PARTS: readonly string[] = ['text_encoder', 'text_encoder_2', 'unet', 'vae'];
+
 /** Where weights and settings lie in a diffusers folder; asked for one by one where there is no list. */
 const KNOWN_FILES: readonly string[] = [
   'model_index.json',
   'scheduler/scheduler_config.json',
   'textual_inversion.json',
-  ...['text_encoder', 'text_encoder_2', 'unet', 'vae'].flatMap((part) => {
+  ...PARTS.flatMap((part) => {
     const stem = part === 'unet' || part === 'vae' ? 'diffusion_pytorch_model' : 'model';
-    return ['config.json', `${stem}.safetensors`, `${stem}.fp16.safetensors`, `${stem}.safetensors.index.json`].map(
-      (file) => `${part}/${file}`,
-    );
+    const [plain, half] = [`${stem}.safetensors`, `${stem}.fp16.safetensors`];
+    const indices = [`${plain}.index.json`, `${half}.index.json`, `${plain}.index.fp16.json`];
+    return ['config.json', plain, half, ...indices].map((file) => `${part}/${file}`);
   }),
   ...['tokenizer', 'tokenizer_2'].flatMap((part) =>
     ['tokenizer.json', 'vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'].map(
@@ -45,6 +48,34 @@ export async function listRemote(folder: string, signal?: AbortSignal): Promise<
     KNOWN_FILES.map(async (path) => [path, await headOf(address(folder, path), signal)] as const),
   );
   return Object.fromEntries(heads.flatMap(([path, { size }]) => (size === undefined ? [] : [[path, { size }]])));
+}
+
+/**
+ * Of a folder's files, those that a model needs: one set of weights for each part, with the shards that its index names.
+ * @throws MODEL_MISSING_FILE where a part has weights, but none of this variant; DOWNLOAD_FAILED
+ */
+export async function withoutOtherVariants(
+  folder: string,
+  files: RemoteFiles,
+  variant: string | undefined,
+  signal?: AbortSignal,
+): Promise<RemoteFiles> {
+  const tree = remoteTree(folder, files, signal);
+  const isWeights = (path: string) =>
+    PARTS.includes(path.slice(0, path.indexOf('/'))) && /\.safetensors(\.index(\.\w+)?\.json)?$/.test(path);
+  const parts = PARTS.filter((part) =>
+    Object.keys(files).some((path) => path.startsWith(`${part}/`) && isWeights(path)),
+  );
+  const chosen = await Promise.all(parts.map((part) => chooseWeights(tree, part, variant)));
+  const weights = new Set(chosen.flatMap(({ listed, files }) => [listed, ...files]));
+  const kept = Object.entries(files).filter(([path]) => !isWeights(path) || weights.has(path));
+  const unlisted = [...weights].filter((path) => files[path] === undefined);
+  const shards = unlisted.map(async (path) => {
+    const { size, found } = await headOf(address(folder, path), signal);
+    if (size === undefined) throw failed(address(folder, path), 'weights that the index names', found);
+    return [path, { size }] as const;
+  });
+  return Object.fromEntries([...kept, ...(await Promise.all(shards))]);
 }
 
 /** A folder at an address as core sees it; nothing is kept. @throws DOWNLOAD_FAILED */

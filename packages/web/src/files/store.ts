@@ -12,7 +12,7 @@ import {
   writeInPlace,
   writePrivate,
 } from './private-files.js';
-import { address, failed, fetchFrom, listRemote, type RemoteFiles } from './remote.js';
+import { address, failed, fetchFrom, listRemote, type RemoteFiles, withoutOtherVariants } from './remote.js';
 import { blobSource } from './sources.js';
 
 const MANIFEST = 'manifest.json';
@@ -40,6 +40,8 @@ export interface DownloadOptions {
   readonly name?: string;
   /** Its files, where the host has neither a `files.json` nor the usual names. */
   readonly files?: RemoteFiles;
+  /** Which of several sets of weights, such as `fp16`; the others are not fetched. By default full precision where it is there. */
+  readonly variant?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { path: string; bytes: number; totalBytes: number }) => void;
 }
@@ -97,19 +99,20 @@ export async function openStoredModel(name: string): Promise<FileTree> {
 /**
  * Brings a model into the storage of this site, or what is missing of it: a download that broke off goes on where it was.
  * Lengths and checksums are checked.
- * @throws DOWNLOAD_FAILED; STORAGE_FULL before anything is fetched; STORAGE_BUSY; ABORTED
+ * @throws MODEL_MISSING_FILE where a part has no weights of the variant; DOWNLOAD_FAILED; STORAGE_FULL before anything is fetched; STORAGE_BUSY; ABORTED
  */
 export async function downloadModel(url: string, options: DownloadOptions = {}): Promise<FileTree> {
-  const { name = url, signal, onProgress } = options;
+  const { name = url, variant, signal, onProgress } = options;
   return exclusively(`model ${name}`, async () => {
     const folder = await privateFolder('models', keyOf(name));
     const known = await readManifest(folder);
-    const fresh =
-      options.files ??
-      (await listRemote(url, signal).catch((error: unknown) => {
-        if (known && known.url === url) return known.files; // offline, with all of it here
-        throw error;
-      }));
+    const list = async () =>
+      withoutOtherVariants(url, options.files ?? (await listRemote(url, signal)), variant, signal);
+    const fresh = await list().catch((error: unknown) => {
+      const offline = error instanceof TextualInversionError && error.code === 'DOWNLOAD_FAILED';
+      if (offline && known?.url === url) return known.files; // with all of it here
+      throw error;
+    });
     const same = known !== undefined && known.url === url && JSON.stringify(known.files) === JSON.stringify(fresh);
     if (!same && known) for (const path of Object.keys(known.files)) await removePrivate(folder, keyOf(path));
     let manifest: Manifest = same ? known : { url, files: fresh, sums: {} };
