@@ -1,8 +1,9 @@
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { copyAssets } from '@textual-inversion/web/assets';
 import { defineConfig, type Plugin } from 'vite';
+import { writeServiceWorker } from './service-worker.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -26,9 +27,6 @@ const HEADERS = {
   'Content-Security-Policy': POLICY,
 };
 
-/** Large files that most visits never need: kept when they are used, not beforehand. */
-const LATER = /asyncify|tfjs-backend|\.map$/;
-
 /** Puts the engines, the embedded model and the sets of pictures beside the page, and tells its service worker what there is. */
 function assets(): Plugin {
   return {
@@ -37,15 +35,7 @@ function assets(): Plugin {
     writeBundle({ dir = '' }) {
       copyAssets(join(dir, 'textual-inversion'));
       copySets(join(dir, 'concepts'));
-      const files = readdirSync(dir, { recursive: true, encoding: 'utf8' })
-        .map((path) => path.replaceAll('\\', '/'))
-        .filter((path) => statSync(join(dir, path)).isFile() && path !== 'service-worker.js');
-      const version = files.map((path) => `${path} ${statSync(join(dir, path)).size}`).join('\n');
-      const script = readFileSync(here('src/service-worker.js'), 'utf8')
-        .replace('__VERSION__', JSON.stringify(hash(version)))
-        .replace('__HEADERS__', JSON.stringify(HEADERS))
-        .replace('__FILES__', JSON.stringify(files.filter((path) => !LATER.test(path))));
-      writeFileSync(join(dir, 'service-worker.js'), script);
+      writeServiceWorker(dir, HEADERS);
     },
   };
 }
@@ -73,13 +63,6 @@ function copySets(folder: string): void {
       };
     });
   writeFileSync(join(folder, 'sets.json'), JSON.stringify(sets));
-}
-
-/** FNV-1a: tells two builds apart. */
-function hash(text: string): string {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  return (value >>> 0).toString(16);
 }
 
 export default defineConfig({

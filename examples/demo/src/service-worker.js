@@ -10,7 +10,8 @@ const CACHE = `textual-inversion-${VERSION}`;
 self.addEventListener('install', (event) => {
   const keep = async () => {
     const cache = await caches.open(CACHE);
-    await cache.addAll(['./', ...FILES]);
+    // Past the cache of HTTP, which may hold files of the version before.
+    await cache.addAll(['./', ...FILES].map((file) => new Request(file, { cache: 'reload' })));
     await self.skipWaiting();
   };
   event.waitUntil(keep());
@@ -35,7 +36,7 @@ async function answer(request) {
   let whole = await cache.match(request.url, { ignoreSearch: request.mode === 'navigate' });
   if (!whole) {
     whole = await fetch(request.url);
-    if (whole.ok) await cache.put(request.url, whole.clone());
+    if (whole.ok) await cache.put(request.url, whole.clone()).catch(() => {}); // no room is no reason to have no answer
   }
   const headers = new Headers(whole.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);

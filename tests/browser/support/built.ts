@@ -24,7 +24,8 @@ export const ISOLATED = {
 export async function builtDemo(): Promise<string> {
   const folder = join(root, 'examples/demo');
   const stamp = join(folder, 'dist/service-worker.js');
-  if (stale(stamp, [...SOURCES, 'examples/demo/src', 'examples/demo/index.html', 'examples/demo/vite.config.ts']))
+  const own = ['src', 'index.html', 'service-worker.ts', 'vite.config.ts'].map((path) => `examples/demo/${path}`);
+  if (stale(stamp, [...SOURCES, ...own]))
     await build({ configFile: join(folder, 'vite.config.ts'), logLevel: 'error' });
   return join(folder, 'dist');
 }

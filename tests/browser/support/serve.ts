@@ -64,12 +64,12 @@ export function serve(
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(size - 1, range?.[2] ? Number(range[2]) : size - 1);
     response.writeHead(range ? 206 : 200, {
-      ...headers,
       'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
       'content-length': Math.max(0, last - first + 1),
       'accept-ranges': 'bytes',
       'cache-control': 'no-store',
       ...(range ? { 'content-range': `bytes ${first}-${last}/${size}` } : {}),
+      ...headers,
     });
     if (message.method === 'HEAD' || size === 0) {
       response.end();
