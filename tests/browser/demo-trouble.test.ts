@@ -1,8 +1,9 @@
+import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { golden } from '../support/golden.js';
 import { startBrowser } from './support/browsers.js';
-import { builtDemo, ISOLATED } from './support/built.js';
+import { builtDemo, ISOLATED, root } from './support/built.js';
 import { fillQuickly, says } from './support/demo.js';
 import { inWorker, type Served, serve, type Trick } from './support/serve.js';
 
@@ -155,4 +156,84 @@ test('a graphics device that is lost: training goes on, and the page says how', 
   } finally {
     await withGpu.close();
   }
+});
+
+test('a number that is missing is asked for, and one that came through leaves the page as it was', async () => {
+  await open('onnx-wasm');
+  await started();
+  await page.locator('#sets .set').first().click();
+  await fillQuickly(page, 2);
+  await page.fill('#steps', '');
+  await page.locator('summary').click();
+  await page.click('#start');
+  expect(await page.getAttribute('#settings', 'open'), 'the field in sight').toBe('');
+  expect(await page.locator(':focus').getAttribute('id')).toBe('steps');
+  expect(await page.isVisible('#stop')).toBe(false);
+
+  await page.evaluate(() => document.getElementById('steps')?.removeAttribute('required'));
+  await page.click('#start');
+  await page.waitForSelector('#learn-status.bad');
+  expect(await page.isVisible('#stop')).toBe(false);
+  await page.fill('#steps', '2');
+  await page.click('#start');
+  await says(page, 'learn-status', /is learned/);
+});
+
+test('a word that the browser has no room for is learned and listed, and the page says that it is not kept', async () => {
+  await open('onnx-wasm');
+  await started();
+  await page.evaluate(() => {
+    for (let length = 2 ** 24; length >= 1; length /= 2)
+      try {
+        localStorage.setItem(`full ${length}`, 'x'.repeat(length));
+      } catch {
+        // Smaller, then.
+      }
+  });
+  await page.locator('#sets .set').first().click();
+  await fillQuickly(page, 2);
+  await page.click('#start');
+  await says(page, 'learn-status', /is learned/);
+  expect(await page.textContent('#notice')).toMatch(/no room for the words/);
+  expect(await page.locator('#word-list li').count()).toBe(1);
+});
+
+test('text may be dropped into a field; pictures are taken anywhere', async () => {
+  await open('onnx-wasm');
+  await started();
+  const prevented = (what: 'text' | 'file') =>
+    page.evaluate((what) => {
+      const dataTransfer = new DataTransfer();
+      if (what === 'text') dataTransfer.setData('text/plain', '<foxi>');
+      else dataTransfer.items.add(new File(['no picture'], 'a.png', { type: 'image/png' }));
+      return ['dragenter', 'dragover', 'drop'].map((type) => {
+        const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+        document.getElementById('prompt')?.dispatchEvent(event);
+        return event.defaultPrevented;
+      });
+    }, what);
+  expect(await prevented('text')).toEqual([false, false, false]);
+  expect(await prevented('file')).toEqual([true, true, true]);
+  expect(await page.locator('#chosen img').count()).toBe(1);
+});
+
+test('the address of a picture that is no longer shown is given back', async () => {
+  await open('onnx-wasm');
+  await started();
+  await page.setInputFiles('#files', join(root, 'examples/concepts/foxi/1.png'));
+  const address = (await page.getAttribute('#chosen img', 'src')) ?? '';
+  const loads = () =>
+    page.evaluate(
+      (src) =>
+        new Promise((resolve) => {
+          const image = new Image();
+          image.onload = () => resolve(true);
+          image.onerror = () => resolve(false);
+          image.src = src;
+        }),
+      address,
+    );
+  expect(await loads()).toBe(true);
+  await page.click('#chosen button');
+  expect(await loads()).toBe(false);
 });

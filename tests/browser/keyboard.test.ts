@@ -95,6 +95,7 @@ test('a word is named, learned, stopped and gone on with', async () => {
     before,
     { timeout: 120_000 },
   );
+  expect(await page.textContent('#learn-status')).toBe('Learning…');
   await page.keyboard.press('Space');
   await says(page, 'learn-status', /Stopped/);
 });

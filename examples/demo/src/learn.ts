@@ -47,17 +47,19 @@ export function setUpLearning(
     if (controller) return;
     const stopping = new AbortController();
     controller = stopping;
-    notice(undefined);
-    hideKept();
-    swap(start, stop);
-    const view = trainingView(losses, steps);
-    say('Looking at the pictures…');
+    let learning = false;
     try {
+      notice(undefined);
+      hideKept();
+      swap(start, stop);
+      const view = trainingView(losses, steps);
+      say('Looking at the pictures…');
       const concept = await begin({
         signal: stopping.signal,
         ...view.hooks,
         onStep: (report) => {
-          if (report.step === 1 || losses.length === 0) say('Learning…');
+          if (!learning && !stopping.signal.aborted) say('Learning…');
+          learning = true;
           view.hooks.onStep?.(report);
         },
         onRecovered: ({ step, backend }) => {
@@ -76,12 +78,15 @@ export function setUpLearning(
     } finally {
       controller = undefined;
       swap(stop, start);
-      element('learn-form').after(element('kept')); // what to do next belongs behind the button that stopped it
+      form.after(element('kept')); // what to do next belongs behind the button that stopped it
       await showKept();
     }
   };
 
-  element('learn-form', HTMLFormElement).addEventListener('submit', (event) => {
+  const form = element('learn-form', HTMLFormElement);
+  // What has to be put right must be in sight; the event does not bubble.
+  form.addEventListener('invalid', () => (element('settings', HTMLDetailsElement).open = true), { capture: true });
+  form.addEventListener('submit', (event) => {
     event.preventDefault();
     const steps = input('steps').valueAsNumber;
     const property = checkedValue('property') === 'style' ? 'style' : 'object';

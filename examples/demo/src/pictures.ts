@@ -23,12 +23,15 @@ export interface Pictures {
 /** Fills the first station. @param onSet - Told when a set is chosen, so that its word can be proposed. */
 export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<Pictures> {
   let chosen: ChosenPicture[] = [];
+  let addresses: string[] = [];
   const list = element('chosen');
   const picker = input('files');
   const show = () => {
+    for (const address of addresses) URL.revokeObjectURL(address);
+    addresses = chosen.map(({ image }) => (typeof image === 'string' ? image : URL.createObjectURL(image)));
     list.replaceChildren(
       ...chosen.map(({ image }, i) => {
-        const src = typeof image === 'string' ? image : URL.createObjectURL(image);
+        const src = addresses[i];
         const label = typeof image === 'string' ? `Picture ${i + 1} of the set` : image.name;
         const remove = make('button', { type: 'button', title: `Remove ${label}`, textContent: '×' });
         remove.setAttribute('aria-label', `Remove ${label}`);
@@ -55,14 +58,18 @@ export async function setUpPictures(onSet: (set: PictureSet) => void): Promise<P
     picker.value = '';
   });
   const drop = element('drop');
+  /** Text is dropped into fields, as everywhere. */
+  const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
   for (const type of ['dragenter', 'dragover'] as const)
     document.addEventListener(type, (event) => {
+      if (!hasFiles(event)) return;
       event.preventDefault();
       drop.classList.add('over');
     });
   for (const type of ['dragleave', 'drop'] as const)
     document.addEventListener(type, () => drop.classList.remove('over'));
   document.addEventListener('drop', (event) => {
+    if (!hasFiles(event)) return;
     event.preventDefault();
     take([...(event.dataTransfer?.files ?? [])]);
   });

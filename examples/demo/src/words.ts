@@ -30,9 +30,16 @@ export async function setUpWords(insert: (token: string) => void): Promise<Words
     );
   };
   const keep = async () => {
-    const files = await Promise.all([...words.values()].map(async (word) => toBase64(word.toBlob())));
-    localStorage.setItem(KEPT, JSON.stringify(files));
     show();
+    const files = await Promise.all([...words.values()].map(async (word) => toBase64(word.toBlob())));
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(files));
+    } catch {
+      notice(
+        'This browser has no room for the words, or keeps none: download what you want to have after this visit.',
+        true,
+      );
+    }
   };
   const picker = input('word-file');
   const remove = (token: string) => {
