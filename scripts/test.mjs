@@ -21,7 +21,7 @@ const projects = asked.length > 0 ? asked : everything;
 install(19); // the packages run on 20.9, the tools that test them do not
 build();
 if (asked.length === 0) run('Checking format, lint, types and import arrows', 'npm', ['run', '--silent', 'check']);
-if (projects.includes('browser')) {
+if (projects.includes('browser') || projects.includes('packaging')) {
   run('Looking for the browsers', process.execPath, ['scripts/browser-setup.mjs']);
 }
 

@@ -3,7 +3,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build, createServer, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBrowser } from '../browser/support/browsers.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Below the root's node_modules, so that third-party dependencies resolve while ours come from the tarballs. */
@@ -146,10 +148,12 @@ console.log(same);
   });
 });
 
-describe('the assets of a page', () => {
-  it('are copied by the command, as npm links it', () => {
+describe('a page made with Vite', () => {
+  const page = join(app, 'page');
+
+  it('has its assets copied by the command, as npm links it', () => {
     run('npm', ['rebuild', '--ignore-scripts']); // links commands
-    const folder = join(app, 'public');
+    const folder = join(page, 'public/textual-inversion');
     const command = join(app, 'node_modules/.bin/textual-inversion-web-assets');
     expect(run(command, [folder])).toMatch(/^\d+ files, [\d.]+ MiB in /);
     expect(readdirSync(folder)).toContain('ort-wasm-simd-threaded.wasm');
@@ -157,5 +161,53 @@ describe('the assets of a page', () => {
       'unet/config.json',
     );
     expect(() => run(command, [])).toThrow(/gave 2:\s+usage:/);
+  });
+
+  it('learns a word with the configuration of docs/browser.md, built and while it is developed', async () => {
+    const [, configuration = ''] =
+      /```js\n(.*defineConfig.*?)```/s.exec(readFileSync(join(root, 'docs/browser.md'), 'utf8')) ?? [];
+    writeFileSync(join(page, 'vite.config.js'), configuration);
+    writeFileSync(join(page, 'index.html'), '<!doctype html><script type="module" src="./main.js"></script>');
+    writeFileSync(
+      join(page, 'main.js'),
+      `import { invert, loadModel } from '@textual-inversion/web';
+async function learn(backend) {
+  const model = await loadModel('tiny', { backend });
+  const images = [new ImageData(32, 32)];
+  const { token } = await invert({ model, images, token: '<mine>', initializer: 'monster', steps: 5, batchSize: 1 });
+  return [model.backend.name, token];
+}
+globalThis.learn = learn;`,
+    );
+    const inline = { root: page, configFile: join(page, 'vite.config.js'), logLevel: 'error' } as const;
+    await build(inline);
+    const assets = readdirSync(join(page, 'dist/assets'));
+    expect(
+      assets.filter((name) => name.endsWith('.wasm')),
+      'WebAssembly in the bundle',
+    ).toEqual([]);
+    const built = await preview({ ...inline, preview: { port: 0 } });
+    const developed = await createServer({ ...inline, server: { port: 0 } });
+    await developed.listen();
+    const browser = await startBrowser();
+    try {
+      for (const { resolvedUrls } of [built, developed]) {
+        const tab = await browser.newPage();
+        await tab.goto(resolvedUrls?.local[0] ?? '');
+        await tab.waitForFunction(() => 'learn' in globalThis, undefined, { timeout: 120_000 });
+        const learned = (backend: string) =>
+          tab.evaluate(
+            (name): unknown => (Reflect.get(globalThis, 'learn') as (name: string) => unknown)(name),
+            backend,
+          );
+        expect(await learned('onnx-wasm')).toEqual(['onnx-wasm', '<mine>']);
+        expect(await learned('wasm')).toEqual(['wasm', '<mine>']);
+        expect(await tab.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
+      }
+    } finally {
+      await browser.close();
+      await developed.close();
+      await built.close();
+    }
   });
 });
