@@ -213,15 +213,27 @@ describe('a browser that writes its storage in place alone, as Safari before 26'
     expect(kept).toMatchObject([[{ url: model(), complete: true }], [{ name: 'kept', step: 4, finished: true }]]);
   });
 
-  test('says when there is no room', async () => {
+  test('says when there is no room, and leaves nothing half written', async () => {
     const devtools = await page.context().newCDPSession(page);
-    await devtools.send('Storage.overrideQuotaForOrigin', { origin: served.origin, quotaSize: 1000 });
-    const failure = await page.evaluate(async () => {
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: served.origin, quotaSize: 1_000_000 });
+    const failure = await page.evaluate(async (url) => {
+      const large = await library.failureOf(() => library.loadModel(url, { backend: 'onnx-wasm' }));
       const model = await library.loadModel('tiny', { backend: 'onnx-wasm' });
-      const settings = { images: [new ImageData(32, 32)], token: '<a>', initializer: 'monster' } as const;
-      return library.failureOf(() => library.invert({ ...settings, model, run: 'kept', steps: 2, batchSize: 1 }));
+      const settings = { images: [new ImageData(2048, 2048)], token: '<a>', initializer: 'monster' } as const;
+      const { code } = await library.failureOf(() =>
+        library.invert({ ...settings, model, run: 'kept', steps: 2, batchSize: 1 }),
+      );
+      const files: string[] = [];
+      let folder = await navigator.storage.getDirectory();
+      for (const part of ['textual-inversion', 'runs', 'kept']) folder = await folder.getDirectoryHandle(part);
+      for await (const name of folder.keys()) files.push(name);
+      return { large: large.message, code, files };
+    }, model());
+    expect(failure).toEqual({
+      large: expect.stringContaining('Nothing was downloaded') as string,
+      code: 'STORAGE_FULL',
+      files: [],
     });
-    expect(failure.code).toBe('STORAGE_FULL');
   });
 
   test('says that a page cannot write', async () => {

@@ -95,9 +95,11 @@ export function serve(
 
 /** Runs a script in the worker of a built page before the page's own. @param dist - The folder of the page, which is served as the root */
 export function inWorker(served: Served, dist: string, script: string): void {
-  const name = readdirSync(join(dist, 'assets')).find((file) => file.startsWith('worker-')) ?? '';
-  const body = `${script}\n${readFileSync(join(dist, 'assets', name), 'utf8')}`;
-  served.tricks.set(`/assets/${name}`, () => ({ type: 'text/javascript', body }));
+  // Earlier builds may lie there too.
+  for (const name of readdirSync(join(dist, 'assets')).filter((file) => /^worker-.*\.js$/.test(file))) {
+    const body = `${script}\n${readFileSync(join(dist, 'assets', name), 'utf8')}`;
+    served.tricks.set(`/assets/${name}`, () => ({ type: 'text/javascript', body }));
+  }
 }
 
 function fileOf(folders: Readonly<Record<string, string>>, path: string): string | undefined {

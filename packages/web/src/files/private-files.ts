@@ -8,12 +8,11 @@ const PIECE_BYTES = 8 * 2 ** 20;
 export async function privateFolder(...path: string[]): Promise<FileSystemDirectoryHandle> {
   const { storage }: Partial<Navigator> = navigator;
   if (!storage?.getDirectory) {
-    throw new TextualInversionError('BACKEND_UNAVAILABLE', {
-      where: 'private storage',
-      expected: 'a browser that keeps files for a site',
-      found: isSecureContext ? 'one that does not' : 'a page over plain http, for which none does',
-      fix: 'Serve the page over https or from localhost.',
-    });
+    const [found, fix] = isSecureContext
+      ? ['one that does not', 'Update the browser.']
+      : ['a page over plain http, for which none does', 'Serve the page over https or from localhost.'];
+    const expected = 'a browser that keeps files for a site';
+    throw new TextualInversionError('BACKEND_UNAVAILABLE', { where: 'private storage', expected, found, fix });
   }
   try {
     let folder = await storage.getDirectory();
@@ -41,17 +40,25 @@ export async function writePrivate(
         await writable.abort().catch(() => {}); // the first failure is the one to tell
         throw error;
       }
-    } else {
-      // Safari before 26 writes in place alone, so the file gets its name when it is whole.
-      const part = `${name}.part`;
-      await writeInPlace(folder, part, 0, async (file) => {
-        for await (const piece of piecesOf(whole)) await file.write(piece);
-      });
-      const written: FileSystemFileHandle & Partial<InPlace> = await folder.getFileHandle(part);
-      await written.move?.(name);
-    }
+    } else await replacePrivate(folder, name, whole);
   } catch (cause) {
     throw storageError(name, cause);
+  }
+}
+
+/** Writes a file whole or not at all where files are written in place alone, as in Safari before 26: it gets its name when it is whole. */
+async function replacePrivate(folder: FileSystemDirectoryHandle, name: string, content: Blob): Promise<void> {
+  const part = `${name}.part`;
+  try {
+    await writeInPlace(folder, part, 0, async (file) => {
+      for await (const piece of piecesOf(content)) await file.write(piece);
+    });
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every browser with such files moves them
+    const written = (await folder.getFileHandle(part)) as FileSystemFileHandle & InPlace;
+    await written.move(name);
+  } catch (error) {
+    await removePrivate(folder, part).catch(() => {}); // the first failure is the one to tell
+    throw error;
   }
 }
 
@@ -66,6 +73,7 @@ interface InPlace {
   createSyncAccessHandle(): Promise<{
     truncate(size: number): void;
     write(bytes: Uint8Array, options: { at: number }): number;
+    getSize(): number;
     close(): void;
   }>;
   move(name: string): Promise<void>;
@@ -104,13 +112,20 @@ async function openFile(
     const handle = await file.createSyncAccessHandle();
     handle.truncate(offset);
     let at = offset;
+    // In a private window Chromium throws nothing where there is no room.
+    const checkSize = (size: number) => {
+      if (handle.getSize() !== size) throw new DOMException('no room', 'QuotaExceededError');
+    };
     return {
       write: async (bytes) => {
-        const written = handle.write(bytes, { at });
-        if (written < bytes.length) throw new DOMException('a part was written', 'QuotaExceededError');
-        at += written;
+        handle.write(bytes, { at });
+        at += bytes.length;
+        checkSize(at);
       },
-      truncate: async (size) => handle.truncate(size),
+      truncate: async (size) => {
+        handle.truncate(size);
+        checkSize(size);
+      },
       close: async () => handle.close(),
     };
   }
