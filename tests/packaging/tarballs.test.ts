@@ -114,6 +114,18 @@ describe('the front door', () => {
     return run('npx', ['tsc', ...options, '--module', module, '--moduleResolution', resolution, file]);
   };
 
+  it('has declarations that are valid by themselves', () => {
+    writeFileSync(
+      join(app, 'all.ts'),
+      `export * from 'textual-inversion'; export * as web from '@textual-inversion/web';`,
+    );
+    const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--types', 'node'];
+    const lib = ['--lib', 'es2023,dom,dom.iterable,dom.asynciterable'];
+    const { stdout } = spawnSync('npx', ['tsc', ...options, ...lib, 'all.ts'], { cwd: app, encoding: 'utf8' });
+    // Those of others are theirs: @tensorflow/tfjs-core names a type that it does not declare.
+    expect(stdout.split('\n').filter((line) => /textual-inversion[\\/]|^all\.ts/.test(line))).toEqual([]);
+  });
+
   it('types the example of the README', () => {
     const source = `import { invert, generate, loadModel } from 'textual-inversion';
 const model = await loadModel('tiny');

@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'CHECKPOINT_MISMATCH'
   | 'CHECKPOINT_CORRUPT'
   | 'OUTPUT_EXISTS'
+  | 'OUTPUT_UNWRITABLE'
   | 'OUTPUT_FAILED'
   | 'BACKEND_UNKNOWN'
   | 'BACKEND_UNAVAILABLE'
@@ -71,6 +72,16 @@ export class TextualInversionError extends Error {
     this.code = code;
     this.details = { where: parts.where, ...parts.details };
   }
+}
+
+/** What a call of something says that was disposed of. */
+export function disposedOf(what: string): TextualInversionError {
+  return new TextualInversionError('OPTION_INVALID', {
+    where: what,
+    expected: 'one that is in use',
+    found: 'one that was disposed of',
+    fix: 'Load it again.',
+  });
 }
 
 /** Throws if the caller has asked to stop. */

@@ -1,14 +1,14 @@
 // Every public name of core, by the folder it comes from. A test holds this list.
 export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
 export { CONCEPT_FORMATS, pairConcepts, readConcept, writeConcept } from './concepts/formats/index.js';
-export { type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
+export { disposedOf, type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
 export { type Clip, loadClip } from './evaluation/clip.js';
 export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';
 export type { DiffusionModel, ModelFamily, ModelFunctions, TextEncoder } from './models/diffusion-model.js';
 export type { ModelHints } from './models/model-hints.js';
 export { LEARNING_RATE_SHAPES, type LearningRateShape } from './models/model-hints.js';
-export { nearest, numberIn, oneOf, withDefaults } from './options.js';
+export { nearest, numberIn, oneOf, shown, withDefaults } from './options.js';
 export { createPicture, packed } from './picture.js';
 export {
   type InspectedModel,
@@ -48,7 +48,7 @@ export { type BackendCandidate, type ChosenBackend, chooseBackend, problemOf } f
 export { createEagerRuntime, type EagerRuntimeOptions } from './runtime/eager.js';
 export { SAMPLERS, type SamplerName } from './schedules/samplers/index.js';
 // For engines, which record the functions of this package: the same TensorFlow.js that it calls.
-export * as tf from './tf.js';
+export { tf } from './tf.js';
 export { fillIn } from './tokenizers/prompt.js';
 export { DATASET_DEFAULTS, type DatasetOptions, flatten } from './training/dataset.js';
 export type { Initializer } from './training/initializer.js';

@@ -34,6 +34,21 @@ export function oneOf<T extends string>(where: string, value: string, known: rea
   });
 }
 
+/** Checks that `value` is a text: whoever calls from JavaScript has no compiler to say so. */
+export function text(where: string, value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw new TextualInversionError('OPTION_INVALID', { where, expected: 'a text', found: shown(value) });
+}
+
+/** A value of any kind, as messages show it. */
+export function shown(value: unknown): string {
+  return typeof value === 'string'
+    ? JSON.stringify(value)
+    : typeof value === 'object' && value
+      ? 'an object'
+      : String(value);
+}
+
 /** Checks that `value` is a finite number in `[min, max]`, and whole where `integer` is set. */
 export function numberIn(
   where: string,
@@ -53,7 +68,7 @@ export function numberIn(
   throw new TextualInversionError('OPTION_INVALID', {
     where,
     expected: `${kind}${lower}${upper}`,
-    found: String(value),
+    found: shown(value),
     details: { value },
   });
 }

@@ -98,6 +98,7 @@ export async function probeBackends(): Promise<{ name: string; what: string; wor
 
 /** Starts the compiled engine on a thread of its own; on the CPU, with further ones for parts of a batch, one for each core. */
 async function createCompiled(provider: string, { threads, sessionOptions }: MeasuredOptions): Promise<Runtime> {
+  checkOnnxRuntime();
   const { createOnnxRuntime } = await import('@textual-inversion/onnx');
   const first = createOrtThread();
   const others = Array.from(
@@ -123,6 +124,17 @@ async function createCompiled(provider: string, { threads, sessionOptions }: Mea
   } catch (error) {
     close();
     throw error;
+  }
+}
+
+/** An optional package: where its install script fails, which fetches what only CUDA needs, npm leaves it out without a word. */
+function checkOnnxRuntime(): void {
+  try {
+    createRequire(import.meta.url).resolve('onnxruntime-node');
+  } catch {
+    throw new Error(
+      'onnxruntime-node is not installed; `npm install onnxruntime-node@1.30.0 --ignore-scripts` brings it, many times as fast as what is left',
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, join, parse } from 'node:path';
 import { type Picture, TextualInversionError } from '@textual-inversion/core';
 
@@ -8,14 +8,21 @@ export type Captions = string | readonly (string | undefined)[] | false;
 /**
  * One caption per picture, `undefined` for a picture without one: `cat.txt` for `cat.png`.
  * @param captions - Without it, the text files beside the pictures.
- * @throws OPTION_INVALID when a folder is named and has none
+ * @throws OPTION_INVALID when a folder is named and has none, a list has another length, or a file is no text
  */
 export async function readCaptions(
   captions: Captions | undefined,
   images: readonly (string | Picture)[],
 ): Promise<readonly (string | undefined)[]> {
   if (captions === false) return [];
-  if (typeof captions === 'object') return captions;
+  if (typeof captions === 'object') {
+    if (captions.length === images.length) return captions;
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'captions',
+      expected: `as many as there are pictures: ${images.length}`,
+      found: String(captions.length),
+    });
+  }
   const found = await Promise.all(images.map((image) => readCaption(image, captions)));
   if (captions !== undefined && found.every((caption) => caption === undefined)) {
     throw new TextualInversionError('OPTION_INVALID', {
@@ -29,7 +36,29 @@ export async function readCaptions(
 
 async function readCaption(image: string | Picture, folder?: string): Promise<string | undefined> {
   if (typeof image !== 'string' || !extname(image)) return undefined;
-  const path = join(folder ?? dirname(image), `${parse(image).name}.txt`);
-  const text = await readFile(path, 'utf8').catch(() => '');
-  return text.trim() || undefined;
+  const place = folder ?? dirname(image);
+  const names = await readdir(place).catch((): string[] => []);
+  const wanted = `${parse(image).name}.txt`.toLowerCase();
+  const name = names.find((each) => each.toLowerCase() === wanted);
+  if (name === undefined) return undefined;
+  const path = join(place, name);
+  return decoded(await readFile(path), path).trim() || undefined;
+}
+
+/** Text in UTF-8, or in UTF-16 with a mark at its start, as some editors of Windows write it. */
+function decoded(bytes: Uint8Array, path: string): string {
+  const [first, second] = bytes;
+  const encoding =
+    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: path,
+      expected: 'a caption in UTF-8',
+      found: 'another encoding',
+      fix: 'Save it as UTF-8.',
+      cause,
+    });
+  }
 }

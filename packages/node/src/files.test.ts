@@ -146,8 +146,8 @@ describe('writing', () => {
   it('is checked beforehand without leaving a trace', async () => {
     await writeFile(join(folder, 'file'), '');
     await checkWritable(join(folder, 'new/deeper'));
-    await expect(checkWritable(join(folder, 'file'))).rejects.toMatchObject({ code: 'OUTPUT_FAILED' });
-    await expect(checkWritable(join(folder, 'file/below'))).rejects.toMatchObject({ code: 'OUTPUT_FAILED' });
+    await expect(checkWritable(join(folder, 'file'))).rejects.toMatchObject({ code: 'OUTPUT_UNWRITABLE' });
+    await expect(checkWritable(join(folder, 'file/below'))).rejects.toMatchObject({ code: 'OUTPUT_UNWRITABLE' });
     expect(await readdir(folder)).toEqual(['file']);
   });
 });

@@ -128,7 +128,7 @@ export async function writeFileSafely(
 
 /**
  * Checks that a folder can be made, or written to, without making it: a long run must not fail at its end.
- * @throws OUTPUT_FAILED
+ * @throws OUTPUT_UNWRITABLE
  */
 export async function checkWritable(folder: string): Promise<void> {
   let there = resolve(folder);
@@ -138,7 +138,7 @@ export async function checkWritable(folder: string): Promise<void> {
     if (!info.isDirectory()) throw new Error(`${there} is a file`);
     await access(there, constants.W_OK);
   } catch (cause) {
-    throw new TextualInversionError('OUTPUT_FAILED', {
+    throw new TextualInversionError('OUTPUT_UNWRITABLE', {
       where: folder,
       expected: 'a folder that can be written to',
       found: cause instanceof Error ? cause.message : String(cause),

@@ -1,8 +1,11 @@
+import { extname } from 'node:path';
 import {
   type GenerateOptions as CoreOptions,
   type DrawnPicture,
   generate as draw,
+  numberIn,
   parametersText,
+  TextualInversionError,
 } from '@textual-inversion/core';
 import { type WriteOptions, writeFileSafely } from './files.js';
 import type { LoadedModel } from './models.js';
@@ -20,8 +23,9 @@ export interface GenerateOptions extends CoreOptions {
 export interface GeneratedPicture extends DrawnPicture {
   /**
    * Writes a PNG with the settings in its text, as A1111 writes them.
+   * @param path - Ends in `.png`.
    * @param options.scale - Every pixel becomes a square of this many, with hard edges. @defaultValue 1
-   * @throws OUTPUT_EXISTS, OUTPUT_FAILED
+   * @throws OPTION_INVALID, OUTPUT_EXISTS, OUTPUT_FAILED
    */
   save(path: string, options?: WriteOptions & { scale?: number }): Promise<void>;
 }
@@ -41,6 +45,14 @@ export async function generate({
     pixels,
     settings,
     save: async (path, { scale = 1, ...write } = {}) => {
+      numberIn('scale', scale, { min: 1, max: 64, integer: true });
+      if (extname(path).toLowerCase() !== '.png') {
+        throw new TextualInversionError('OPTION_INVALID', {
+          where: 'path',
+          expected: 'a name ending in .png',
+          found: path,
+        });
+      }
       const png = await codec.encodePng(scale === 1 ? pixels : enlarge(pixels, scale), {
         parameters: parametersText(settings),
       });

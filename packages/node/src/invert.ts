@@ -8,7 +8,7 @@ import { type Captions, readCaptions } from './captions.js';
 import { type SavableConcept, savable } from './concepts.js';
 import { openFile } from './files.js';
 import type { LoadedModel } from './models.js';
-import { type Images, listPictures, readPictures } from './pictures.js';
+import { eachPicture, type Images, readPictures } from './pictures.js';
 import { warnProcess } from './warn-process.js';
 
 /** Core's options and hooks, with pictures, captions and the checkpoint as files. */
@@ -41,7 +41,7 @@ export async function invert({
   onWarning = warnProcess,
   ...options
 }: InvertOptions): Promise<SavableConcept> {
-  const files = typeof images === 'string' ? await listPictures(images) : images;
+  const files = await eachPicture(images);
   const pictures = await readPictures(files);
   const concept = await learn(
     model,

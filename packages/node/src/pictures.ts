@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { type ImageCodec, latin1, type Picture, packed, TextualInversionError } from '@textual-inversion/core';
+import { type ImageCodec, latin1, type Picture, packed, shown, TextualInversionError } from '@textual-inversion/core';
 import { encode } from 'fast-png';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
@@ -64,10 +64,27 @@ export async function readPicture(path: string): Promise<Picture> {
 /** Pictures as callers give them: a folder, files, or decoded already. */
 export type Images = string | readonly (string | Picture)[];
 
+/** The pictures one by one, not decoded yet. @throws IMAGE_NONE, OPTION_INVALID for what is neither a path nor a picture */
+export async function eachPicture(images: Images): Promise<readonly (string | Picture)[]> {
+  if (typeof images === 'string') return listPictures(images);
+  if (!Array.isArray(images)) throw noPictures(images);
+  for (const image of images) if (typeof image !== 'string' && !isPicture(image)) throw noPictures(image);
+  return images;
+}
+
+function isPicture(value: unknown): value is Picture {
+  return typeof value === 'object' && value !== null && 'shape' in value && 'get' in value;
+}
+
+function noPictures(found: unknown): TextualInversionError {
+  const expected = 'a folder, or a list of paths and decoded pictures';
+  return new TextualInversionError('OPTION_INVALID', { where: 'images', expected, found: shown(found) });
+}
+
 /** Reads and decodes pictures, one after another: a camera's are large. @throws IMAGE_NONE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE */
 export async function readPictures(images: Images): Promise<Picture[]> {
   const pictures: Picture[] = [];
-  for (const image of typeof images === 'string' ? await listPictures(images) : images)
+  for (const image of await eachPicture(images))
     pictures.push(typeof image === 'string' ? await readPicture(image) : image);
   return pictures;
 }
@@ -75,10 +92,11 @@ export async function readPictures(images: Images): Promise<Picture[]> {
 /** The pictures of a folder, in the order of their names. @throws IMAGE_NONE */
 export async function listPictures(folder: string): Promise<string[]> {
   const info = await stat(folder).catch(() => undefined);
-  const names = info?.isDirectory() ? await readdir(folder) : [];
-  const pictures = names.filter(
-    (name) => PICTURE_EXTENSIONS.includes(extname(name).toLowerCase()) && !name.startsWith('.'),
-  );
+  const entries = info?.isDirectory() ? await readdir(folder, { withFileTypes: true }) : [];
+  const pictures = entries
+    .filter((entry) => !entry.isDirectory())
+    .map(({ name }) => name)
+    .filter((name) => PICTURE_EXTENSIONS.includes(extname(name).toLowerCase()) && !name.startsWith('.'));
   if (pictures.length === 0) {
     throw new TextualInversionError('IMAGE_NONE', {
       where: folder,

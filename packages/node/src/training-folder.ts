@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import {
   type Concept,
   fillIn,
@@ -13,7 +13,7 @@ import { readCaptions } from './captions.js';
 import { savable } from './concepts.js';
 import { generate } from './generate.js';
 import { type InvertOptions, invert } from './invert.js';
-import { codec, listPictures, readPictures, thumbnailPng } from './pictures.js';
+import { codec, eachPicture, readPictures, thumbnailPng } from './pictures.js';
 import { grid } from './report/grid.js';
 import { checkFolder, RunFolder } from './report/run-folder.js';
 import { warnProcess } from './warn-process.js';
@@ -68,8 +68,9 @@ export async function trainIntoFolder({
 }: TrainingFolderOptions): Promise<TrainingFolder> {
   const { model, token } = options;
   checkPreview(previewPrompt, previewCount);
+  numberIn('previewEverySteps', previewEverySteps, { min: 0, integer: true });
   await checkFolder(path, { overwrite, goOn });
-  const images = typeof options.images === 'string' ? await listPictures(options.images) : options.images;
+  const images = await eachPicture(options.images);
   const captions = await readCaptions(options.captions, images);
   const training = await Promise.all(
     (await readPictures(images)).map(async (picture, i) => ({
@@ -77,7 +78,7 @@ export async function trainIntoFolder({
       png: await thumbnailPng(picture, TRAINING_SIDE_PX),
     })),
   );
-  const folder = await RunFolder.open(path, goOn);
+  const folder = await RunFolder.open(path, token, goOn);
   if (goOn && !folder.checkpoint) onWarning(`There is no checkpoint in ${path} yet: starting from the beginning.`);
 
   const property = options.property ?? INVERT_DEFAULTS.property;
@@ -127,11 +128,10 @@ export async function trainIntoFolder({
         await options.onCheckpoint?.(bytes, step);
       },
     });
-    const file = join(path, `${fileName(token)}.safetensors`);
-    await savable(concept).save(file, { overwrite: true });
+    await savable(concept).save(folder.concept, { overwrite: true });
     const shown = await preview(concept, concept.info.steps ?? 0);
-    await report(`The concept is in ${file}.`);
-    return { concept: file, report: folder.report, preview: shown ? folder.lastPreview : undefined };
+    await report(`The concept is in ${resolve(folder.concept)}.`);
+    return { concept: folder.concept, report: folder.report, preview: shown ? folder.lastPreview : undefined };
   } catch (error) {
     if (folder.hasBegun) await report('Stopped before the end; the newest checkpoint is in checkpoints/.');
     throw error;
@@ -167,9 +167,4 @@ function settingsOf({ model, ...options }: InvertOptions): Record<string, unknow
   return Object.fromEntries(
     Object.entries(settings).filter(([name, value]) => !['images', 'captions'].includes(name) && plain(value)),
   );
-}
-
-/** `<my-cat>` -> `my-cat` */
-export function fileName(token: string): string {
-  return token.replace(/[^\p{L}\p{N}._-]+/gu, '') || 'concept';
 }

@@ -28,9 +28,9 @@ export async function probeProviders(ort: OrtModule, providers: readonly string[
 
 /** Four convolutions and a mean: enough for a difference, little enough for a software adapter. */
 const convolutions: TensorFunction<'x' | 'filter', 'y'> = ({ x, filter }) => {
-  let y = tf.rank4(tf.reshape(x, [1, SIDE, SIDE, CHANNELS]));
+  let y = tf.reshape<tf.Rank.R4>(x, [1, SIDE, SIDE, CHANNELS]);
   for (let layer = 0; layer < 4; layer++)
-    y = tf.conv2d(y, tf.rank4(tf.reshape(filter, [3, 3, CHANNELS, CHANNELS])), 1, 'same');
+    y = tf.conv2d(y, tf.reshape<tf.Rank.R4>(filter, [3, 3, CHANNELS, CHANNELS]), 1, 'same');
   return { y: tf.mean(y) };
 };
 

@@ -4,7 +4,7 @@ import { type DiffusionModel, output } from '../models/diffusion-model.js';
 import { checkSize } from '../models/picture-size.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../models/unet/embeddings.js';
-import { numberIn, oneOf, withDefaults } from '../options.js';
+import { numberIn, oneOf, text, withDefaults } from '../options.js';
 import { createPicture } from '../picture.js';
 import type { HostTensor, Picture } from '../platform.js';
 import { Generator } from '../random.js';
@@ -164,15 +164,15 @@ function checkOptions(model: DiffusionModel, options: GenerateOptions): Generate
   const sampler = given.sampler === undefined ? model.scheduler.sampler : oneOf('sampler', given.sampler, SAMPLERS);
   const { downscale } = model.autoencoder.config;
   return {
-    prompt: given.prompt,
-    negativePrompt: given.negativePrompt,
+    prompt: text('prompt', given.prompt),
+    negativePrompt: text('negativePrompt', given.negativePrompt),
     steps: given.steps,
     guidanceScale: given.guidanceScale,
     sampler,
     seed: given.seed,
     count: given.count,
-    widthPx: checkSize('widthPx', given.widthPx ?? model.sizePx, downscale),
-    heightPx: checkSize('heightPx', given.heightPx ?? model.sizePx, downscale),
+    widthPx: checkSize('widthPx', given.widthPx ?? model.sizePx, downscale, model.sizePx),
+    heightPx: checkSize('heightPx', given.heightPx ?? model.sizePx, downscale, model.sizePx),
     model: model.name,
   };
 }

@@ -1,4 +1,4 @@
-import { TextualInversionError } from '../errors.js';
+import { disposedOf, TextualInversionError } from '../errors.js';
 import type { CompiledFunction, HostTensor, Runtime, TensorFunction } from '../platform.js';
 import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
@@ -20,6 +20,7 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
   });
   if (!started) throw unavailable(backend, undefined);
   const placed = new Set<Tensor>();
+  let disposed = false;
   const takeOver = async () => {
     if (!(await tf.setBackend(backend))) throw unavailable(backend, undefined);
   };
@@ -36,6 +37,8 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
     compile<I extends string, O extends string>(_name: string, fn: TensorFunction<I, O>): CompiledFunction<I, O> {
       return {
         async run(inputs) {
+          if (disposed) throw disposedOf('model');
+          await turn();
           // Another engine may have taken over; once the name is right, nothing comes between it and the tidy.
           while (tf.getBackend() !== backend) await takeOver();
           const outputs = tf.tidy(() => {
@@ -58,10 +61,16 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
       };
     },
     dispose() {
+      disposed = true;
       for (const tensor of placed) tensor.dispose();
       placed.clear();
     },
   };
+}
+
+/** Lets timers and messages through, or nobody could stop what takes its time on this thread. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 function unavailable(backend: string, cause: unknown): TextualInversionError {

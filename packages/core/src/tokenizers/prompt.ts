@@ -43,7 +43,7 @@ export function tokenizePrompt(
   const slots: ConceptSlot[] = [];
   for (const piece of split(prompt, concepts)) {
     if (typeof piece === 'string') {
-      ids.push(...tokenizer.encode(piece));
+      for (const id of tokenizer.encode(piece)) ids.push(id);
       continue;
     }
     for (let row = 0; row < (concepts[piece.concept]?.vectors ?? 0); row++) {
@@ -56,7 +56,7 @@ export function tokenizePrompt(
   const lost = slots.find(({ position }) => position >= room);
   if (lost) {
     throw new TextualInversionError('PROMPT_TOO_LONG', {
-      where: `the prompt ${JSON.stringify(prompt)}`,
+      where: `the prompt ${JSON.stringify(shortened(prompt))}`,
       expected: `at most ${maxLength - 2} tokens before ${concepts[lost.concept]?.token} ends`,
       found: `${ids.length - 1}`,
       fix: 'Shorten the prompt, or put the concept nearer to its start.',
@@ -103,6 +103,10 @@ function split(prompt: string, concepts: readonly PlaceholderToken[]): (string |
   return pieces;
 }
 
+function shortened(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
 /** Characters of scripts that put spaces between words. */
 const OF_WORDS = /[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{N}_]/u;
 
@@ -127,11 +131,11 @@ export function fillIn(sentence: string, word: string): string {
 
 /** Checks that a word can be a token. @throws TOKEN_INVALID when it is empty, or has spaces */
 export function checkToken(token: string): void {
-  if (token !== '' && !/\s/.test(token)) return;
+  if (typeof token === 'string' && token !== '' && !/\s/.test(token)) return;
   throw new TextualInversionError('TOKEN_INVALID', {
     where: 'token',
     expected: 'a word without spaces, such as "<my-cat>"',
-    found: JSON.stringify(token),
+    found: JSON.stringify(token) ?? 'nothing',
   });
 }
 
@@ -146,7 +150,7 @@ export function checkPlaceholder(tokenizers: readonly ClipTokenizer[], token: st
       where: 'token',
       expected: 'a word that the model does not know',
       found: `${JSON.stringify(token)}, which it does`,
-      fix: `Take "<${token.replace(/[<>]/g, '')}>".`,
+      fix: `Take "<${token.replace(/[<>|]/g, '')}-2>".`,
     });
   }
 }

@@ -44,8 +44,8 @@ export function prepareDataset(
       found: 'none',
     });
   }
-  return pictures.map((picture) => {
-    const opaque = flatten(picture, options.background);
+  return pictures.map((picture, i) => {
+    const opaque = flatten(picture, options.background, `picture ${i + 1}`);
     const [height = 0, width = 0] = opaque.shape;
     const scale = sizePx / Math.min(height, width);
     const [h, w] = [Math.max(sizePx, Math.round(height * scale)), Math.max(sizePx, Math.round(width * scale))];
@@ -68,21 +68,21 @@ export function prepareDataset(
 /** A picture that is longer than this many times its width is none: its shorter side is what is made larger. */
 const MAX_RATIO = 32;
 
-/** Puts a picture with alpha onto a colour. @returns `[H, W, 3]` @throws IMAGE_FORMAT when it is no picture by its shape */
-export function flatten(picture: Picture, background: readonly number[]): Picture {
+/** Puts a picture with alpha onto a colour. @param where - For messages. @returns `[H, W, 3]` @throws IMAGE_FORMAT when it is no picture by its shape */
+export function flatten(picture: Picture, background: readonly number[], where = 'a picture'): Picture {
   const [height = 0, width = 0, channels = 0] = picture.shape;
   if (height < 1 || width < 1 || (channels !== 3 && channels !== 4)) {
     throw new TextualInversionError('IMAGE_FORMAT', {
-      where: 'a picture',
+      where,
       expected: 'the shape [height, width, 3], or 4 with alpha',
       found: `[${picture.shape.join(', ')}]`,
     });
   }
   if (Math.max(height, width) > MAX_RATIO * Math.min(height, width)) {
     throw new TextualInversionError('IMAGE_FORMAT', {
-      where: 'a picture',
+      where,
       expected: `one that is at most ${MAX_RATIO} times as long as wide`,
-      found: `${height} x ${width}`,
+      found: `${width} x ${height} pixels`,
       fix: 'Cut it.',
     });
   }

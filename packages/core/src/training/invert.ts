@@ -132,7 +132,7 @@ export async function invert(
     given.token,
   );
   const captions = pictures.map((_, i) => captionsOf(given, sentences, i, hooks.onWarning));
-  const sizePx = checkSize('sizePx', given.sizePx ?? model.sizePx, model.autoencoder.config.downscale);
+  const sizePx = checkSize('sizePx', given.sizePx ?? model.sizePx, model.autoencoder.config.downscale, model.sizePx);
   const generator = new Generator(given.seed);
   const dataset = prepareDataset(pictures, sizePx, given, generator);
   const rows = await initialRows(model.textEncoders, given.initializer, given.vectors, generator);

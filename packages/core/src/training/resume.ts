@@ -128,17 +128,20 @@ function isGeneratorState(value: unknown): value is GeneratorState {
   );
 }
 
+/** What is kept as a mark alone. */
+const NAMES: Readonly<Record<string, string>> = { seen: 'pictures, captions and sentences' };
+
 function checkFacts(where: string, stored: Record<string, unknown>, facts: CheckpointFacts): void {
   const wanted: Record<string, unknown> = { token: facts.token, model: facts.model, ...facts.settings };
   const different = Object.keys(wanted).filter((key) => JSON.stringify(stored[key]) !== JSON.stringify(wanted[key]));
   if (different.length === 0) return;
   const show = (values: Record<string, unknown>) =>
-    different.map((key) => `${key} ${JSON.stringify(values[key])}`).join(', ');
+    different.map((key) => `${NAMES[key] ?? key} ${JSON.stringify(values[key]) ?? 'by default'}`).join(', ');
   throw new TextualInversionError('CHECKPOINT_MISMATCH', {
     where,
     expected: show(wanted),
     found: show(stored),
-    fix: 'Go on with the settings it was made with, or start anew in another folder.',
+    fix: 'Go on with the settings it was made with, or start anew in another folder, with the learned concept as the initializer.',
     details: { different },
   });
 }

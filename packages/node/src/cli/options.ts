@@ -56,10 +56,11 @@ export function decimal(flags: string, description: string, bounds: Bounds & { e
 }
 
 function number(flags: string, description: string, bounds: Parameters<typeof numberIn>[2]): Option {
-  return new Option(flags, description).argParser((text) =>
-    // An empty text is zero to JavaScript.
-    numberIn(nameOf(flags), text.trim() === '' ? Number.NaN : Number(text), bounds),
-  );
+  return new Option(flags, description).argParser((text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text); // an empty text is zero to JavaScript
+    // What is no number is shown as it was typed.
+    return numberIn(nameOf(flags), Number.isNaN(value) ? (text as unknown as number) : value, bounds);
+  });
 }
 
 /** "(default: …)" of an option that a model's own hints come before. */

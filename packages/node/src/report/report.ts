@@ -55,7 +55,7 @@ body { margin: 0 auto; max-width: 56rem; padding: 3rem 1.25rem 5rem; background:
 h1 { font-size: clamp(2rem, 6vw, 3.2rem); line-height: 1.1; margin: 0 0 .4rem; letter-spacing: -.02em; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 3rem 0 1rem; }
 p { color: var(--soft); margin: 0; overflow-wrap: anywhere; } .prompt { margin-bottom: .6rem; }
-.strip { display: flex; flex-wrap: wrap; gap: .75rem; }
+.strip { display: flex; flex-wrap: wrap; gap: .75rem; } .strip figure { width: 8.5rem; }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: .82rem; margin-top: .35rem; }
 .strip img { width: 8.5rem; height: 8.5rem; object-fit: contain; } .previews figure { margin-bottom: 1.5rem; } .previews img { max-width: 100%; }
 img { image-rendering: pixelated; border-radius: .5rem; background: var(--card); border: 1px solid var(--line); }

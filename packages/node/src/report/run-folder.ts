@@ -15,7 +15,7 @@ const REPLACE = { overwrite: true };
 
 /**
  * Refuses a folder that a training would spoil, or that cannot be written to.
- * @throws OUTPUT_EXISTS, OUTPUT_FAILED
+ * @throws OUTPUT_EXISTS, OUTPUT_UNWRITABLE
  */
 export async function checkFolder(
   folder: string,
@@ -40,7 +40,9 @@ export class RunFolder {
   private saved = -1;
 
   private constructor(
-    readonly path: string,
+    private readonly path: string,
+    /** Where the learned concept goes. */
+    readonly concept: string,
     earlier: { checkpoint?: string; losses?: LossPoint[]; previews?: LabelledPng[] },
   ) {
     this.report = join(path, REPORT);
@@ -51,11 +53,12 @@ export class RunFolder {
   }
 
   /** @param goOn - Whether a run is to go on that is there. */
-  static async open(path: string, goOn: boolean): Promise<RunFolder> {
+  static async open(path: string, token: string, goOn: boolean): Promise<RunFolder> {
+    const concept = join(path, `${fileName(token)}.safetensors`);
     const newest = goOn ? (await numbered(path, CHECKPOINTS, '.safetensors')).at(-1) : undefined;
-    if (!newest) return new RunFolder(path, {});
+    if (!newest) return new RunFolder(path, concept, {});
     const [losses, previews] = [await readLosses(path, newest.step), await readPreviews(path, newest.step)];
-    return new RunFolder(path, { checkpoint: newest.path, losses, previews });
+    return new RunFolder(path, concept, { checkpoint: newest.path, losses, previews });
   }
 
   /** Whether this run has got as far as a step. Bad input does not. */
@@ -98,12 +101,21 @@ export class RunFolder {
       ...(await numbered(this.path, CHECKPOINTS, '.safetensors')),
       ...(await numbered(this.path, PREVIEWS, '.png')),
     ];
-    for (const { path } of old) await rm(path, { force: true });
+    const last = [this.concept, this.lastPreview, join(this.path, CHECKPOINTS, LOSSES)];
+    for (const path of [...old.map((each) => each.path), ...last]) await rm(path, { force: true });
   }
 
   private async saveLosses(): Promise<void> {
     await writeFileSafely(join(this.path, CHECKPOINTS, LOSSES), JSON.stringify(this.losses), REPLACE);
   }
+}
+
+/** `<my-cat>` -> `my-cat`, on any file system: no dots in front, no device of Windows, at most 100 bytes. */
+export function fileName(token: string): string {
+  const name = token.replace(/[^\p{L}\p{N}._-]+/gu, '').replace(/^\.+/, '');
+  let short = '';
+  for (const character of name) if (Buffer.byteLength(short + character) <= 100) short += character;
+  return short === '' || /^(con|prn|aux|nul|com\d|lpt\d)$/i.test(short) ? `concept${short && `-${short}`}` : short;
 }
 
 /** The report does without what cannot be read. */
@@ -128,8 +140,9 @@ async function previewOf(path: string, step: number): Promise<LabelledPng> {
 
 /** The files `step-000100.EXT` of a folder, in order. */
 async function numbered(folder: string, below: string, extension: string): Promise<{ path: string; step: number }[]> {
-  const names = await readdir(join(folder, below)).catch((): string[] => []);
-  return names
+  const entries = await readdir(join(folder, below), { withFileTypes: true }).catch(() => []);
+  return entries
+    .flatMap((entry) => (entry.isFile() ? [entry.name] : []))
     .flatMap((name) => {
       const step = /^step-(\d+)$/.exec(name.slice(0, -extension.length))?.[1];
       return name.endsWith(extension) && step !== undefined

@@ -19,7 +19,7 @@ function filterOf(outputs: number, inputs: number): tf.Tensor4D {
   };
   const shape = [outputs, inputs, 3, 3];
   const ref: TensorRef = { name: 'filter', dtype: 'F32', shape, source, offset: 0, length: bytes.length };
-  return tf.rank4(weightTensor(ref, shape, [2, 3, 1, 0]));
+  return weightTensor(ref, shape, [2, 3, 1, 0]) as tf.Tensor4D;
 }
 
 test.each([
@@ -37,7 +37,7 @@ test.each([
     const graph = recordGraph(
       { loops: true, fused: true, launches: false, roomy },
       ({ x, dy }) => ({
-        y: tf.conv2d(tf.rank4(x ?? filter), filter, 1, 'same'),
+        y: tf.conv2d((x ?? filter) as tf.Tensor4D, filter, 1, 'same'),
         dx: conv2dInputGradient(dy ?? filter, filter, { stride: 1, pads: [1, 1, 1, 1], size: [height, width] }),
       }),
       given,
