@@ -125,7 +125,7 @@ describe.each(families)('%s, compiled', async (family) => {
     const halves = PROVIDER === 'cpu' || (await takesHalves(ort, SETTINGS));
     const started = await startGraph(ort, 'training-step', graph, { ...SETTINGS, halves });
     check(await started.run(inputs));
-    started.dispose();
+    await started.dispose();
   });
 
   test.runIf(PROVIDER === 'cpu')('losses and rows of a training run', async () => {

@@ -59,6 +59,9 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
   let bytes = 0;
   // A browser's tab, or a desktop's graphics memory; elsewhere time counts more.
   const scarce = () => provider === 'webgpu' && bytes > ROOMY_BYTES;
+  // On the processor weights are read where they lie in their files; elsewhere every session has a copy of them.
+  const alone = () => provider !== 'cpu' && bytes > ROOMY_BYTES;
+  let disposed = false;
   let halvesWork: Promise<boolean> | undefined;
   const compileOne = async (
     name: string,
@@ -66,6 +69,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     inputs: Record<string, HostTensor>,
     { batched, often }: FunctionTraits,
   ) => {
+    if (disposed) throw disposedError(name);
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
     // Between the short nodes of a small model two threads wait for each other; half a batch each they do not. Large models wait for nothing.
@@ -76,8 +80,8 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     const share = Math.max(1, Math.floor((threads ?? lanes.length) / parts.length));
     const partSettings = { ...settings, halves, captured: often, ...(parts.length > 1 ? { threads: share } : {}) };
     const starting = lanes.slice(0, parts.length).map((lane) => startGraph(lane, name, graph, partSettings));
-    const started = await Promise.all(starting).catch((error: unknown) => {
-      for (const each of starting) disposeLater(each);
+    const started = await Promise.all(starting).catch(async (error: unknown) => {
+      await Promise.all(starting.map(disposeStarted));
       throw error;
     });
     const [only] = started;
@@ -96,11 +100,12 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
       return tensor;
     },
     compile(name, fn, traits = {}) {
-      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs, traits));
+      const compiled = perShapes(name, (inputs) => compileOne(name, fn, inputs, traits), alone);
       functions.add(compiled);
       return compiled;
     },
     dispose() {
+      disposed = true;
       for (const each of [...functions, ...placed]) each.dispose();
       functions.clear();
       placed.clear();
@@ -112,12 +117,13 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
 
 interface Started {
   run(inputs: Record<string, HostTensor>): Promise<Record<string, HostTensor>>;
-  dispose(): void;
+  /** Frees what it holds, after the runs that have begun. Never rejects. */
+  dispose(): Promise<void>;
 }
 
 /** Once it has started; what fails to start has nothing to free. */
-function disposeLater(starting: Promise<Started>): void {
-  starting.then(
+function disposeStarted(starting: Promise<Started>): Promise<void> {
+  return starting.then(
     (started) => started.dispose(),
     () => {},
   );
@@ -130,18 +136,36 @@ function sideBySide(copies: readonly Started[], batched: Batched): Started {
       const parts = divided(inputs, batched, copies.length);
       return together(await Promise.all(copies.map((copy, i) => copy.run(parts[i] ?? {}))), batched);
     },
-    dispose() {
-      for (const copy of copies) copy.dispose();
+    async dispose() {
+      await Promise.all(copies.map((copy) => copy.dispose()));
     },
   };
 }
 
-/** A function that is compiled once for every set of shapes it meets. */
+/**
+ * A function that is compiled once for every set of shapes it meets.
+ * @param alone - Whether there is room for one session alone: then what was compiled for other shapes goes first.
+ */
 function perShapes<I extends string, O extends string>(
   name: string,
   start: (inputs: Record<I, HostTensor>) => Promise<Started>,
+  alone: () => boolean,
 ): CompiledFunction<I, O> {
   const started = new Map<string, Promise<Started>>();
+  const clear = async () => {
+    const all = [...started.values()];
+    started.clear();
+    await Promise.all(all.map(disposeStarted));
+  };
+  const prepare = (key: string, inputs: Record<I, HostTensor>) => {
+    const room = alone() ? clear() : Promise.resolve();
+    const session = room.then(() => start(inputs));
+    started.set(key, session);
+    session.catch(() => {
+      if (started.get(key) === session) started.delete(key);
+    });
+    return session;
+  };
   return {
     async run(inputs) {
       const key = Object.entries<HostTensor>(inputs)
@@ -153,19 +177,13 @@ function perShapes<I extends string, O extends string>(
         })
         .sort()
         .join(' ');
-      let session = started.get(key);
-      if (!session) {
-        session = start(inputs);
-        started.set(key, session);
-        session.catch(() => started.delete(key));
-      }
+      const session = started.get(key) ?? prepare(key, inputs);
       const outputs = await (await session).run(inputs);
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- named by the recorded function's own keys
       return outputs as Record<O, HostTensor>;
     },
     dispose() {
-      for (const session of started.values()) disposeLater(session);
-      started.clear();
+      clear().catch(() => {}); // never rejects
     },
   };
 }
@@ -205,6 +223,7 @@ export async function startGraph(
   settings: SessionSettings,
 ): Promise<Started> {
   const session = await createSession(ort, recorder.graph, name, settings);
+  const running = new Set<Promise<unknown>>();
   const tensorOf = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
   const always = recorder.graph.given.map(({ value: { name: input, shape }, data }) => {
     const tensor = data instanceof Float32Array ? tensorOf(data, shape) : new ort.Tensor('int64', data, [...shape]);
@@ -220,9 +239,13 @@ export async function startGraph(
           return [`in.${input}`, tensorOf(tensor.data, tensor.shape)] as const;
         }),
       ]);
-      const results = await session.run(feeds).catch((cause: unknown) => {
-        throw sessionError(`running ${name} on ${settings.provider}`, cause);
-      });
+      const run = session.run(feeds);
+      running.add(run);
+      const results = await run
+        .catch((cause: unknown) => {
+          throw sessionError(`running ${name} on ${settings.provider}`, cause);
+        })
+        .finally(() => running.delete(run));
       return Object.fromEntries(
         Object.entries(outputs).map(([key, output]) => {
           const data = results[output.name]?.data;
@@ -231,11 +254,35 @@ export async function startGraph(
         }),
       );
     },
-    dispose() {
-      // Nothing waits for it, and a session that cannot be released is lost anyway.
-      session.release().catch(() => {});
+    async dispose() {
+      await Promise.allSettled(running);
+      await session.release().catch(() => {}); // one that cannot be released is lost anyway
     },
   };
+}
+
+function disposedError(name: string): TextualInversionError {
+  return new TextualInversionError('OPTION_INVALID', {
+    where: name,
+    expected: 'a loaded model',
+    found: 'one that was disposed of',
+    fix: 'Load the model again.',
+  });
+}
+
+async function runOnce(
+  ort: OrtModule,
+  name: string,
+  graph: RecordedGraph,
+  settings: SessionSettings,
+  inputs: Record<string, HostTensor>,
+): Promise<Record<string, HostTensor>> {
+  const started = await startGraph(ort, name, graph, settings);
+  try {
+    return await started.run(inputs);
+  } finally {
+    await started.dispose();
+  }
 }
 
 /** Runs a small graph, so that a module or a provider that is broken is found before gigabytes are read. */
@@ -244,9 +291,7 @@ async function tryOut(ort: OrtModule, settings: SessionSettings, target: Target)
   const graph = recordGraph(target, ({ x }) => ({ x: x as never }), input);
   const { provider } = settings;
   try {
-    const started = await startGraph(ort, 'a first graph', graph, settings);
-    const { x } = await started.run(input);
-    started.dispose();
+    const { x } = await runOnce(ort, 'a first graph', graph, settings, input);
     if (x?.data.join() !== '1,2,3,4') throw new Error(`it computes ${x?.data.join()} instead of 1,2,3,4`);
   } catch (cause) {
     throw new TextualInversionError('BACKEND_UNAVAILABLE', {
@@ -271,9 +316,7 @@ export async function takesHalves(ort: OrtModule, settings: SessionSettings): Pr
   // That it fails is an answer, not an error to be logged.
   const options = { ...settings.options, logSeverityLevel: 4 } as const;
   try {
-    const started = await startGraph(ort, 'half precision', graph, { ...settings, halves: true, options });
-    const { y } = await started.run(input);
-    started.dispose();
+    const { y } = await runOnce(ort, 'half precision', graph, { ...settings, halves: true, options }, input);
     return y?.data[0] === 1.5;
   } catch {
     return false;

@@ -119,6 +119,23 @@ test('a file that changed since it was placed is refused', async () => {
   await expect(same.run({})).rejects.toMatchObject({ code: 'WEIGHT_CHANGED' });
 });
 
+test('a model that was disposed of runs no more, and leaves nothing of what it was preparing', async () => {
+  const { ort: counted, alive } = counting(ort);
+  const runtime = await createOnnxRuntime({ ort: counted, threads: 1 });
+  const twice = runtime.compile('twice', ({ x }: Record<'x', tf.Tensor>) => ({ y: tf.add(x, x) }));
+  const x = { data: Float32Array.of(1, 2), shape: [2] };
+  expect((await twice.run({ x })).y.data).toEqual(Float32Array.of(2, 4));
+  const begun = [twice.run({ x }), twice.run({ x: { ...x, shape: [1, 2] } })];
+  await expect.poll(alive).toBe(2);
+  runtime.dispose();
+  for (const { y } of await Promise.all(begun)) expect(y.data).toEqual(Float32Array.of(2, 4));
+  await expect(twice.run({ x })).rejects.toMatchObject({
+    code: 'OPTION_INVALID',
+    message: 'twice: expected a loaded model, found one that was disposed of. Load the model again.',
+  });
+  await expect.poll(alive).toBe(0);
+});
+
 test('a module or a provider that does not work says so', async () => {
   await expect(createOnnxRuntime({ ort, provider: 'no-such-provider' })).rejects.toMatchObject({
     code: 'BACKEND_UNAVAILABLE',
@@ -146,6 +163,36 @@ test('providers are tried, the fastest first', async () => {
     ['no-such-provider', false],
   ]);
 });
+
+/** ONNX Runtime that counts its sessions, and refuses to release one that works. */
+function counting(module: OrtModule): { ort: OrtModule; alive(): number; most(): number } {
+  let [alive, most] = [0, 0];
+  return {
+    alive: () => alive,
+    most: () => most,
+    ort: {
+      ...module,
+      InferenceSession: {
+        async create(model, options) {
+          const session = await module.InferenceSession.create(model, options);
+          most = Math.max(most, ++alive);
+          let runs = 0;
+          return {
+            run: (feeds) => {
+              runs += 1;
+              return session.run(feeds).finally(() => (runs -= 1));
+            },
+            release: async () => {
+              if (runs > 0) throw new Error('it works');
+              await session.release();
+              alive -= 1;
+            },
+          };
+        },
+      },
+    },
+  };
+}
 
 describe('beside large weights on a GPU', () => {
   const F16 = ['shader-f16'];
@@ -194,6 +241,24 @@ describe('beside large weights on a GPU', () => {
     expect(await runtime.compile('twice beside large weights', twice).run(input)).toEqual({ y });
     expect(nodes()).toEqual(expected);
     runtime.dispose();
+  });
+
+  test.each([
+    ['webgpu', 1],
+    ['cpu', 3],
+  ])('sessions of a function on %s, for inputs of three shapes: %i', async (provider, sessions) => {
+    const { ort: counted, alive, most } = counting(imitated(true));
+    const runtime = await createOnnxRuntime({ ort: counted, provider, threads: 1 });
+    for (let i = 0; i < 2; i++) await runtime.place(large, { shape: large.shape });
+    const twice = runtime.compile('twice', ({ x }: Record<'x', tf.Tensor>) => ({ y: tf.add(x, x) }));
+    const of = (length: number) => twice.run({ x: { data: new Float32Array(length).fill(length), shape: [length] } });
+    const lengths = [1, 2, 4, 2, 2];
+    for (const length of lengths) expect((await of(length)).y.data).toEqual(new Float32Array(length).fill(2 * length));
+    const atOnce = await Promise.all(lengths.map(of));
+    expect(atOnce.map(({ y }) => y.data[0])).toEqual(lengths.map((length) => 2 * length));
+    expect([alive(), most()]).toEqual([sessions, sessions]);
+    runtime.dispose();
+    await expect.poll(alive).toBe(0);
   });
 });
 

@@ -46,7 +46,7 @@ test.each([
     expect(operators.includes('FusedMatMul')).toBe(!roomy);
     const started = await startGraph(ort, 'test', graph, { provider: 'cpu', threads: 1 });
     const outputs = await started.run(given);
-    started.dispose();
+    await started.dispose();
     return outputs;
   };
   const [plain, fast] = [await run(true), await run(false)];
