@@ -9,7 +9,7 @@ import {
 import type { OrtModule } from '@textual-inversion/onnx';
 import { createOnnxRuntime } from '@textual-inversion/onnx';
 import { type BufferPool, emptyPool, limitPool } from './buffer-pool.js';
-import { onDevice, openAdapter, openDevice } from './gpu.js';
+import { onDevice, openAdapter, openDevice, untilLost } from './gpu.js';
 import { oneAtATime } from './one-at-a-time.js';
 import { replaying } from './replay.js';
 
@@ -35,13 +35,23 @@ const BACKENDS: readonly Backend[] = [
     objection: softwareAdapter,
     create: async (options) => {
       const device = await openDevice();
-      const ort = configured(await import('onnxruntime-web/webgpu'), options);
-      const runtime = await createOnnxRuntime({
-        ort: oneAtATime(replaying(ort, device), device),
-        provider: 'webgpu',
-        device,
-      });
-      return onDevice(runtime, device);
+      const calls = untilLost(device, 'onnx-webgpu');
+      try {
+        const ort = configured(await import('onnxruntime-web/webgpu'), options);
+        const runtime = await createOnnxRuntime({
+          ort: oneAtATime(replaying(ort, device, calls), calls),
+          provider: 'webgpu',
+          device,
+        });
+        const dispose = () => {
+          runtime.dispose();
+          device.destroy();
+        };
+        return onDevice({ ...runtime, dispose }, calls);
+      } catch (error) {
+        device.destroy();
+        throw error;
+      }
     },
   },
   {
@@ -66,7 +76,8 @@ const BACKENDS: readonly Backend[] = [
         runtime.dispose();
         emptyPool(bufferManager);
       };
-      return onDevice({ ...runtime, dispose, scarce: () => bufferManager.numBytesUsed > SCARCE_BYTES }, device);
+      const scarce = () => bufferManager.numBytesUsed > SCARCE_BYTES;
+      return onDevice({ ...runtime, dispose, scarce }, untilLost(device, 'webgpu'));
     },
   },
   {

@@ -1,4 +1,5 @@
 import { type Runtime, TextualInversionError } from '@textual-inversion/core';
+import { type Interruptible, interruptible } from './interruptible.js';
 
 /** The largest weight of SD 1.x has 151 MB; engines cut in pieces what one binding does not hold, down to this. */
 const MIN_BINDING_BYTES = 128 * 2 ** 20;
@@ -30,43 +31,40 @@ export async function openDevice(): Promise<GPUDevice> {
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
 
-/** A runtime on a device: its functions throw BACKEND_LOST when the device is lost, whatever the engine makes of it. */
-export function onDevice(runtime: Runtime, device: GPUDevice): Runtime {
-  const waiting = new Set<(error: Error) => void>();
-  let lost: Error | undefined;
+/** Calls that need a device: they end with BACKEND_LOST when it is lost, whatever the engine makes of it. @param where - Name of the engine. */
+export function untilLost(device: GPUDevice, where: string): Interruptible {
+  const calls = interruptible();
   device.lost
     .then(({ message, reason }) => {
-      lost = new TextualInversionError('BACKEND_LOST', {
-        where: runtime.name,
+      const error = new TextualInversionError('BACKEND_LOST', {
+        where,
         expected: 'the graphics device that the model is on',
         found: `one that was lost (${message || reason || 'for no reason given'})`,
         fix: 'Load the model again.',
       });
-      for (const reject of waiting) reject(lost);
+      calls.interrupt(error);
     })
     .catch(() => {}); // never rejects
+  return calls;
+}
+
+/** A runtime on a device. @param calls - What `untilLost` gave for it. */
+export function onDevice(runtime: Runtime, calls: Interruptible): Runtime {
   return {
     ...runtime,
     compile: (name, fn, traits) => {
       const compiled = runtime.compile(name, fn, traits);
+      // A device that was lost interrupts before that.
+      const run: typeof compiled.run = (inputs) =>
+        compiled.run(inputs).catch((error: unknown) => pause(LAST_WORDS_MS).then(() => Promise.reject(error)));
       return {
-        run: (inputs) =>
-          new Promise((resolve, reject) => {
-            if (lost) return reject(lost);
-            waiting.add(reject);
-            compiled
-              .run(inputs)
-              // A device that was lost rejects first.
-              .catch((error: unknown) => pause(LAST_WORDS_MS).then(() => Promise.reject(error)))
-              .finally(() => waiting.delete(reject))
-              .then(resolve, reject);
-          }),
+        run: (inputs) => calls.run(() => run(inputs)),
         dispose: () => compiled.dispose(),
       };
     },
   };
 }
 
-function pause(ms: number): Promise<void> {
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,5 +1,6 @@
 import type { OrtModule, OrtSession } from '@textual-inversion/onnx';
 import type { InferenceSession, InferenceSessionFactory, Tensor } from 'onnxruntime-common';
+import type { Interruptible } from './interruptible.js';
 
 /** ONNX Runtime with all that a session can do. */
 type WholeOrtModule = Omit<OrtModule, 'InferenceSession'> & { readonly InferenceSession: InferenceSessionFactory };
@@ -13,15 +14,17 @@ const ALIGNMENT = 16;
  * ONNX Runtime whose sessions replay their runs where `enableGraphCapture` asks for it: the shaders of the first run are recorded and
  * started again as they were, instead of kernels preparing buffers and bindings for each node. Numbers come and go through host memory,
  * as they do everywhere. A graph that cannot be captured runs as it is.
+ * @param calls - Those that need the device.
  */
-export function replaying(ort: WholeOrtModule, device: GPUDevice): OrtModule {
+export function replaying(ort: WholeOrtModule, device: GPUDevice, calls: Interruptible): OrtModule {
   const copies = countCopies(device);
   return {
     Tensor: ort.Tensor,
     env: ort.env,
     InferenceSession: {
       async create(model, options) {
-        const asItIs = () => ort.InferenceSession.create(model, { ...options, enableGraphCapture: false });
+        const asItIs = () =>
+          calls.run(() => ort.InferenceSession.create(model, { ...options, enableGraphCapture: false }));
         if (!options?.enableGraphCapture) return asItIs();
         try {
           const session = await ort.InferenceSession.create(model, options);
