@@ -293,6 +293,26 @@ test('two tabs do not train at once, and a run that is stopped says ABORTED', as
   expect(failures).toEqual(['STORAGE_BUSY', 'ABORTED']);
 });
 
+test.each(['a worker', 'the page itself'])('a model that is disposed of while it works, in %s', async (where) => {
+  const found = await page.evaluate(async (onPage) => {
+    const model = await library.loadModel('tiny', { backend: 'onnx-wasm', ...(onPage ? { worker: false } : {}) });
+    const settings = { images: [new ImageData(32, 32)], token: '<a>', initializer: 'monster', steps: 500 } as const;
+    let training: ReturnType<typeof library.failureOf> | undefined;
+    const running = new Promise<void>((resolve) => {
+      const onStep = () => resolve();
+      training = library.failureOf(() => library.invert({ ...settings, model, run: 'kept', onStep }));
+    });
+    const drawing = library.failureOf(() => library.generate({ model, prompt: 'a monster', steps: 500 }));
+    await running;
+    await Promise.all([model.dispose(), model.dispose()]);
+    const later = library.failureOf(() => library.generate({ model, prompt: 'a monster' }));
+    const ends = await Promise.all([training, drawing, later]);
+    const [kept] = await library.listRuns();
+    return { codes: ends.map((end) => end?.code), saved: (kept?.step ?? 0) > 0 };
+  }, where === 'the page itself');
+  expect(found).toEqual({ codes: ['OPTION_INVALID', 'OPTION_INVALID', 'OPTION_INVALID'], saved: true });
+});
+
 test('a concept of another model, with its code, and on the page without a worker', async () => {
   const failure = await page.evaluate(async () => {
     const model = await library.loadModel('tiny', { backend: 'onnx-wasm', worker: false });

@@ -10,6 +10,7 @@ import {
 import * as Comlink from 'comlink';
 import {
   type Answer,
+  disposedModel,
   type EngineCalls,
   type EngineEvent,
   type LearnSettings,
@@ -22,6 +23,7 @@ import {
 import { blobSource, bytesSource } from './files/sources.js';
 import { toImageData } from './images/codec.js';
 import { fromPixelData, type PictureInput, toSent } from './images/read.js';
+import { interruptible } from './interruptible.js';
 import { openWorker } from './open-worker.js';
 
 export interface LoadModelOptions {
@@ -41,7 +43,7 @@ export interface LoadModelOptions {
 
 /** A model in its worker. */
 export interface LoadedModel extends Omit<ModelFacts, 'id'> {
-  /** Frees its weights, and ends the worker if it was made for it. */
+  /** Stops what it works at, frees its weights, and ends the worker if it was made for it. Calls end with OPTION_INVALID. */
   dispose(): Promise<void>;
   /** @internal */
   readonly connection: Connection;
@@ -69,12 +71,8 @@ export async function loadModel(source: ModelSource = TINY, options: LoadModelOp
   const engine = link
     ? Comlink.wrap<EngineCalls>(link)
     : await import('./engine/engine.js').then(({ createEngine }) => createEngine()); // a page with a worker need not load it
-  const broken =
-    link &&
-    new Promise<never>((_, reject) => {
-      link.addEventListener('error', (event) => reject(brokenWorker(event)), { once: true });
-    });
-  broken?.catch(() => {}); // told to whoever waits in a call
+  const calls = interruptible();
+  link?.addEventListener('error', (event) => calls.interrupt(brokenWorker(event)), { once: true });
   const call: Connection['call'] = async (begin, abort, onEvent) => {
     const { port1, port2 } = new MessageChannel();
     const stop = () => port1.postMessage('abort');
@@ -87,10 +85,11 @@ export async function loadModel(source: ModelSource = TINY, options: LoadModelOp
     if (abort?.aborted) stop();
     abort?.addEventListener('abort', stop, { once: true });
     try {
-      const work = begin(engine, link ? Comlink.transfer(port2, [port2]) : port2);
-      const result = unwrap(await (broken ? Promise.race([work, broken]) : work));
-      await ended; // every event has come before the result does
-      return result;
+      return await calls.run(async () => {
+        const result = unwrap(await begin(engine, link ? Comlink.transfer(port2, [port2]) : port2));
+        await ended; // every event has come before the result does
+        return result;
+      });
     } finally {
       abort?.removeEventListener('abort', stop);
       port1.close();
@@ -99,20 +98,22 @@ export async function loadModel(source: ModelSource = TINY, options: LoadModelOp
   const request = { source: toCloneable(source), backend, assetsUrl, threads, variant };
   try {
     const { id, ...facts } = await call(
-      (calls, port) => calls.load(request, port),
+      (loader, port) => loader.load(request, port),
       signal,
       (event) => {
         if (event.kind === 'load') onProgress?.(event);
       },
     );
-    return {
-      ...facts,
-      connection: { id, call },
-      dispose: async () => {
-        await call((calls, port) => calls.unload(id, port));
+    const dispose = async () => {
+      calls.interrupt(disposedModel());
+      try {
+        unwrap(await engine.unload(id));
+      } finally {
         own?.terminate();
-      },
+      }
     };
+    let disposing: Promise<void> | undefined;
+    return { ...facts, connection: { id, call }, dispose: () => (disposing ??= dispose()) };
   } catch (error) {
     own?.terminate();
     throw error;

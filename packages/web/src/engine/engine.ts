@@ -23,6 +23,7 @@ import {
   answer,
   type Drawn,
   type DrawRequest,
+  disposedModel,
   type EngineCalls,
   type EngineEvent,
   type LearnRequest,
@@ -39,6 +40,10 @@ interface Loaded {
   backend: ChosenBackend;
   readonly tree: FileTree;
   readonly request: LoadRequest;
+  /** Aborted when the model is to go. */
+  readonly closing: AbortController;
+  /** What works with it. */
+  readonly work: Set<Promise<unknown>>;
 }
 
 interface Link {
@@ -53,29 +58,37 @@ export function createEngine(): EngineCalls {
   const find = (id: number): Loaded => {
     const loaded = models.get(id);
     if (loaded) return loaded;
-    throw new TextualInversionError('OPTION_INVALID', {
-      where: 'model',
-      expected: 'a loaded model',
-      found: 'one that was disposed of',
-    });
+    throw disposedModel();
   };
+  /** Lets a model work, until it is to go. */
+  const withModel = <T>(id: number, port: MessagePort, action: (loaded: Loaded, link: Link) => Promise<T>) =>
+    withLink(port, ({ signal, tell }) => {
+      const loaded = find(id);
+      const work = action(loaded, { signal: AbortSignal.any([signal, loaded.closing.signal]), tell });
+      loaded.work.add(work);
+      return work.finally(() => loaded.work.delete(work));
+    });
   return {
     load: (request, port) =>
       withLink(port, async (link) => {
         const tree = await openSource(request, link);
         await inspectModel(tree, request); // a wrong folder is refused before an engine starts
-        const loaded = { tree, request, ...(await start(tree, request, link)) };
+        const started = await start(tree, request, link);
+        const loaded: Loaded = { tree, request, ...started, closing: new AbortController(), work: new Set() };
         const id = nextId++;
         models.set(id, loaded);
         return factsOf(id, loaded);
       }),
     learn: (request, port) =>
-      withLink(port, (link) => exclusively('training', () => learn(find(request.model), request, link))),
-    draw: (request, port) => withLink(port, (link) => draw(find(request.model).model, request, link)),
-    unload: (id, port) =>
-      withLink(port, async () => {
-        find(id).model.dispose();
+      withModel(request.model, port, (loaded, link) => exclusively('training', () => learn(loaded, request, link))),
+    draw: (request, port) => withModel(request.model, port, ({ model }, link) => draw(model, request, link)),
+    unload: (id) =>
+      answer(async () => {
+        const loaded = find(id);
         models.delete(id);
+        loaded.closing.abort();
+        await Promise.allSettled(loaded.work);
+        loaded.model.dispose();
         return undefined;
       }),
   };

@@ -113,12 +113,22 @@ export type Answer<T> =
       };
     };
 
-/** The engine as the page calls it. Every call has a port: events come out of it, `abort` goes in. */
+/** The engine as the page calls it. Calls that take long have a port: events come out of it, `abort` goes in. */
 export interface EngineCalls {
   load(request: LoadRequest, port: MessagePort): Promise<Answer<ModelFacts>>;
   learn(request: LearnRequest, port: MessagePort): Promise<Answer<Concept>>;
   draw(request: DrawRequest, port: MessagePort): Promise<Answer<Drawn>>;
-  unload(model: number, port: MessagePort): Promise<Answer<undefined>>;
+  /** Stops what the model works at, and frees it. */
+  unload(model: number): Promise<Answer<undefined>>;
+}
+
+export function disposedModel(): TextualInversionError {
+  return new TextualInversionError('OPTION_INVALID', {
+    where: 'model',
+    expected: 'a loaded model',
+    found: 'one that was disposed of',
+    fix: 'Load it again.',
+  });
 }
 
 export async function answer<T>(action: () => Promise<T>): Promise<Answer<T>> {
