@@ -313,6 +313,18 @@ test.each(['a worker', 'the page itself'])('a model that is disposed of while it
   expect(found).toEqual({ codes: ['OPTION_INVALID', 'OPTION_INVALID', 'OPTION_INVALID'], saved: true });
 });
 
+test.each(['onnx-wasm', 'wasm'])(
+  'assets of %s in a folder that is named without a slash at its end',
+  async (backend) => {
+    const engine = await page.evaluate(async (backend) => {
+      const model = await library.loadModel('tiny', { backend, assetsUrl: 'textual-inversion' });
+      await model.dispose();
+      return model.backend.name;
+    }, backend);
+    expect(engine).toBe(backend);
+  },
+);
+
 test('a concept of another model, with its code, and on the page without a worker', async () => {
   const failure = await page.evaluate(async () => {
     const model = await library.loadModel('tiny', { backend: 'onnx-wasm', worker: false });

@@ -107,13 +107,14 @@ export async function createBackend(
   options: EngineOptions,
   without: readonly string[] = [],
 ): Promise<ChosenBackend> {
+  const given = { ...options, assetsUrl: options.assetsUrl.replace(/\/?$/, '/') };
   const candidates = BACKENDS.filter((backend) => name !== 'auto' || !without.includes(backend.name));
   return chooseBackend(
     name,
     candidates.map((backend) => ({
       ...backend,
-      what: describe(backend, options),
-      create: () => backend.create(options),
+      what: describe(backend, given),
+      create: () => backend.create(given),
     })),
   );
 }
