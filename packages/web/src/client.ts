@@ -129,8 +129,9 @@ export interface LearnHooks {
   readonly onCheckpoint?: (step: number) => void;
   /** The graphics device was lost, and training goes on from the last checkpoint. */
   readonly onRecovered?: (recovered: { step: number; backend: { name: string; reason: string } }) => void;
+  /** Something that a person should know, such as that a checkpoint was not kept; the training goes on. */
   readonly onWarning?: (message: string) => void;
-  /** Pictures drawn on the way. */
+  /** Pictures drawn on the way. One that fails is a warning, and the last. */
   readonly preview?: PreviewOptions;
 }
 
@@ -138,7 +139,7 @@ export interface InvertOptions extends LearnSettings, LearnHooks {
   readonly model: LoadedModel;
   /** Three to five of one thing, or of one style. */
   readonly images: readonly PictureInput[];
-  /** Keeps the run in private storage under this name, so that `resume` goes on with it after a reload. */
+  /** Keeps the run in private storage under this name, so that `resume` goes on with it after a reload. With its first checkpoint it replaces the one before. */
   readonly run?: string;
 }
 

@@ -3,17 +3,20 @@ import {
   type ChosenBackend,
   type Concept,
   type DiffusionModel,
+  type DrawnPicture,
+  type ErrorCode,
   type FileTree,
+  fillIn,
   generate,
   INVERT_DEFAULTS,
   inspectModel,
   invert,
   loadModel,
+  numberIn,
   parametersText,
   TextualInversionError,
 } from '@textual-inversion/core';
 import { createBackend } from '../backends.js';
-import { exclusively } from '../files/private-files.js';
 import { address, listRemote, remoteTree } from '../files/remote.js';
 import { bytesSource, directoryTree, filesTree } from '../files/sources.js';
 import { downloadModel, openStoredModel } from '../files/store.js';
@@ -30,9 +33,11 @@ import {
   type LearnSettings,
   type LoadRequest,
   type ModelFacts,
+  messageOf,
+  type PreviewOptions,
   TINY,
 } from './protocol.js';
-import { keepRun, openRun, type RunKeeper } from './runs.js';
+import { keepRun, openRun, type RunKeeper, whileTraining } from './runs.js';
 import { takingTurns } from './turns.js';
 
 interface Loaded {
@@ -80,7 +85,7 @@ export function createEngine(): EngineCalls {
         return factsOf(id, loaded);
       }),
     learn: (request, port) =>
-      withModel(request.model, port, (loaded, link) => exclusively('training', () => learn(loaded, request, link))),
+      withModel(request.model, port, (loaded, link) => whileTraining(() => learn(loaded, request, link))),
     draw: (request, port) => withModel(request.model, port, ({ model }, link) => draw(model, request, link)),
     unload: (id) =>
       answer(async () => {
@@ -154,17 +159,27 @@ interface Progress {
   readonly losses: number[];
   checkpoint: ByteSource | undefined;
   step: number;
+  /** Until one fails: then none are drawn any more. */
+  preview: PreviewOptions | undefined;
 }
 
 async function learn(loaded: Loaded, request: LearnRequest, link: Link): Promise<Concept> {
+  if (request.preview) checkPreview(request.preview);
   const progress = await beginOrOpen(loaded.model, request);
+  try {
+    return await learnOn(loaded, progress, link);
+  } finally {
+    await progress.keeper?.close();
+  }
+}
+
+/** Learns to the end, on other devices where one is lost. */
+async function learnOn(loaded: Loaded, progress: Progress, link: Link): Promise<Concept> {
   for (let lost = -1; ; ) {
     try {
-      const concept = await learnOnce(loaded.model, progress, request, link);
-      await progress.keeper?.finish();
-      return concept;
+      return await learnOnce(loaded.model, progress, link);
     } catch (error) {
-      if (!(error instanceof TextualInversionError) || error.code !== 'BACKEND_LOST') throw error;
+      if (codeOf(error) !== 'BACKEND_LOST') throw error;
       // Lost twice at the same step: this device will not do.
       const without = lost === progress.step ? [loaded.backend.name] : [];
       lost = progress.step;
@@ -178,27 +193,33 @@ async function learn(loaded: Loaded, request: LearnRequest, link: Link): Promise
   }
 }
 
-async function beginOrOpen(model: DiffusionModel, { run, start: begin }: LearnRequest): Promise<Progress> {
+async function beginOrOpen(model: DiffusionModel, request: LearnRequest): Promise<Progress> {
+  const { run, start: begin, preview } = request;
   if (begin) {
     const { settings } = begin;
     const pictures: PixelData[] = []; // one after another: a camera's are large
     for (const [i, picture] of begin.pictures.entries()) pictures.push(toPixelData(await readPicture(picture, i)));
     const steps = settings.steps ?? model.hints.steps ?? INVERT_DEFAULTS.steps;
     const keeper = run === undefined ? undefined : await keepRun(run, model.name, steps, settings, pictures);
-    return { settings, pictures, keeper, losses: [], checkpoint: undefined, step: 0 };
+    return { settings, pictures, keeper, losses: [], checkpoint: undefined, step: 0, preview };
   }
   const keeper = await openRun(run ?? '', model.name);
-  const { settings, pictures, losses, checkpoint } = keeper;
-  return { settings, pictures, keeper, losses: [...losses], checkpoint, step: losses.length };
+  const { settings, pictures, losses, checkpoint, step } = keeper;
+  return { settings, pictures, keeper, losses: [...losses], checkpoint, step, preview };
 }
 
-function learnOnce(
-  model: DiffusionModel,
-  progress: Progress,
-  { preview }: LearnRequest,
-  { signal, tell }: Link,
-): Promise<Concept> {
+function learnOnce(model: DiffusionModel, progress: Progress, { signal, tell }: Link): Promise<Concept> {
   const { settings, pictures, keeper, losses, checkpoint: resume } = progress;
+  const keep = async (bytes: Uint8Array, step: number): Promise<void> => {
+    try {
+      await keeper?.save(bytes, step, losses);
+      tell({ kind: 'checkpoint', step });
+    } catch (error) {
+      // Not worth the word that is being learned.
+      tell({ kind: 'warning', message: `Step ${step} was not kept. ${messageOf(error)}` });
+    }
+  };
+  let withoutLoss: Uint8Array | undefined;
   return invert(
     model,
     pictures.map(fromPixelData),
@@ -210,22 +231,55 @@ function learnOnce(
       onCheckpoint: async (bytes, step) => {
         progress.checkpoint = bytesSource(bytes, 'last checkpoint');
         progress.step = step;
-        await keeper?.save(bytes, step, losses);
-        tell({ kind: 'checkpoint', step });
+        if (losses.length < step) withoutLoss = bytes;
+        else await keep(bytes, step);
       },
       onStep: async (report, concept) => {
         losses[report.step - 1] = report.loss;
         tell({ kind: 'step', report });
+        if (withoutLoss) await keep(withoutLoss, report.step);
+        withoutLoss = undefined;
+        const { preview } = progress;
         if (!preview || report.step % preview.everySteps !== 0 || signal.aborted) return;
-        const { prompt = 'a photo of {}', seed = 0, steps = 12, guidanceScale } = preview;
-        const learned = concept();
-        const text = prompt.replaceAll('{}', learned.token);
-        const drawn = await generate(model, { prompt: text, concepts: [learned], seed, steps, guidanceScale });
-        for (const picture of drawn.pictures)
-          tell({ kind: 'preview', step: report.step, picture: toPixelData(picture.pixels) });
+        try {
+          for (const { pixels } of await drawPreview(model, preview, concept(), signal))
+            tell({ kind: 'preview', step: report.step, picture: toPixelData(pixels) });
+        } catch (error) {
+          if (codeOf(error) === 'BACKEND_LOST') throw error;
+          if (codeOf(error) === 'ABORTED') return; // training stops by itself, unless it is over
+          progress.preview = undefined;
+          tell({ kind: 'warning', message: `There are no more previews. ${messageOf(error)}` });
+        }
       },
     },
   );
+}
+
+function codeOf(error: unknown): ErrorCode | undefined {
+  return error instanceof TextualInversionError ? error.code : undefined;
+}
+
+/** @throws OPTION_INVALID */
+function checkPreview({ everySteps, prompt }: PreviewOptions): void {
+  numberIn('preview.everySteps', everySteps, { min: 1, integer: true });
+  if (prompt?.includes('{}') === false) {
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'preview.prompt',
+      expected: 'a text with {} where the word goes',
+      found: JSON.stringify(prompt),
+    });
+  }
+}
+
+async function drawPreview(
+  model: DiffusionModel,
+  { prompt: sentence = 'a photo of {}', seed, steps = 12, guidanceScale }: PreviewOptions,
+  concept: Concept,
+  signal: AbortSignal,
+): Promise<readonly DrawnPicture[]> {
+  const prompt = fillIn(sentence, concept.token);
+  const drawn = await generate(model, { prompt, concepts: [concept], seed, steps, guidanceScale, signal });
+  return drawn.pictures;
 }
 
 async function draw(model: DiffusionModel, { options }: DrawRequest, { signal, tell }: Link): Promise<Drawn> {

@@ -48,7 +48,7 @@ export type LearnSettings = Omit<InvertOptions, 'resume'>;
 export interface PreviewOptions {
   /** Steps between previews. */
   readonly everySteps: number;
-  /** @defaultValue `a photo of {}`, with the word for `{}` */
+  /** With `{}` for the word. @defaultValue `a photo of {}` */
   readonly prompt?: string;
   /** @defaultValue 0 */
   readonly seed?: number;
@@ -135,10 +135,14 @@ export async function answer<T>(action: () => Promise<T>): Promise<Answer<T>> {
   try {
     return { value: await action() };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     if (!(error instanceof TextualInversionError)) return { error: { message, details: {} } };
     return { error: { code: error.code, message, details: cloneable(error.details) } };
   }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 export function unwrap<T>(given: Answer<T>): T {
