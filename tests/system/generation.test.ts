@@ -110,6 +110,22 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
     expect(new Set(picture?.data).size).toBeGreaterThan(10);
   });
 
+  test('says what is no model', async () => {
+    const forgotten = Promise.resolve(model) as unknown as DiffusionModel;
+    await expect(generate(forgotten, { prompt: 'a cat' })).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+      message: expect.stringContaining('await loadModel') as string,
+    });
+    await expect(draw({ concepts: concept(model, '<x>', 0) as never })).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+    });
+  });
+
+  test('lets timers through, so that whoever wants to stop it can', async () => {
+    const drawn = draw({ steps: 500, signal: AbortSignal.timeout(50) });
+    await expect(drawn).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
   test('stops when asked', async () => {
     const before = tf.memory().numTensors;
     const stop = new AbortController();
@@ -126,6 +142,9 @@ describe.each(FAMILIES)('drawing with %s', (family) => {
     ['a sampler that is none', 'OPTION_INVALID', { sampler: 'eular' as never }],
     ['a size the autoencoder cannot take', 'SIZE_INVALID', { widthPx: 63 }],
     ['no size', 'SIZE_INVALID', { heightPx: 0 }],
+    ['a size that no memory holds', 'SIZE_INVALID', { heightPx: 2 ** 20 }],
+    ['a prompt that is none', 'OPTION_INVALID', { prompt: undefined as never }],
+    ['a negative prompt that is none', 'OPTION_INVALID', { negativePrompt: 5 as never }],
     [
       'a concept of another width',
       'CONCEPT_WIDTH',

@@ -74,11 +74,11 @@ export class TextualInversionError extends Error {
   }
 }
 
-/** What a call of something says that was disposed of. */
-export function disposedOf(what: string): TextualInversionError {
+/** What calls say of a model that was disposed of. */
+export function disposedModel(): TextualInversionError {
   return new TextualInversionError('OPTION_INVALID', {
-    where: what,
-    expected: 'one that is in use',
+    where: 'model',
+    expected: 'a loaded model',
     found: 'one that was disposed of',
     fix: 'Load it again.',
   });

@@ -1,7 +1,7 @@
 // Every public name of core, by the folder it comes from. A test holds this list.
 export { type Concept, type ConceptInfo, checkConcept, vectorsOf } from './concepts/concept.js';
 export { CONCEPT_FORMATS, pairConcepts, readConcept, writeConcept } from './concepts/formats/index.js';
-export { disposedOf, type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
+export { disposedModel, type ErrorCode, type ErrorParts, TextualInversionError, throwIfAborted } from './errors.js';
 export { type Clip, loadClip } from './evaluation/clip.js';
 export { EVALUATE_DEFAULTS, type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
 export { EmbeddingTable } from './models/clip-text/embedding-table.js';

@@ -21,5 +21,21 @@ describe('captions', () => {
   it('are given one by one, or not at all', async () => {
     expect(await readCaptions(['{} here'], images)).toEqual(['{} here']);
     expect(await readCaptions(false, images)).toEqual([]);
+    await expect(readCaptions(['a {}', 'b {}', 'c {}', 'd {}'], images)).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+    });
+  });
+  it('are text: UTF-8, or UTF-16 that says so', async () => {
+    const others = ['d.png', 'e.png', 'f.png', 'g.png'].map((name) => join(folder, name));
+    writeFileSync(join(folder, 'd.TXT'), 'café {}');
+    writeFileSync(join(folder, 'e.txt'), Buffer.from('\ufeffa {}', 'utf16le'));
+    writeFileSync(join(folder, 'f.txt'), Buffer.from('\ufeffa {}', 'utf16le').swap16());
+    writeFileSync(join(folder, 'g.txt'), '\ufeffa {}\r\n');
+    expect(await readCaptions(undefined, others)).toEqual(['café {}', 'a {}', 'a {}', 'a {}']);
+    writeFileSync(join(folder, 'g.txt'), Buffer.from('café {}', 'latin1'));
+    await expect(readCaptions(undefined, others)).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+      message: expect.stringContaining('g.txt') as string,
+    });
   });
 });

@@ -8,7 +8,7 @@ export type Captions = string | readonly (string | undefined)[] | false;
 /**
  * One caption per picture, `undefined` for a picture without one: `cat.txt` for `cat.png`.
  * @param captions - Without it, the text files beside the pictures.
- * @throws OPTION_INVALID when a folder is named and has none, a list has another length, or a file is no text
+ * @throws OPTION_INVALID when a folder is named and has none, a list is longer than the pictures, or a file is no text
  */
 export async function readCaptions(
   captions: Captions | undefined,
@@ -16,10 +16,10 @@ export async function readCaptions(
 ): Promise<readonly (string | undefined)[]> {
   if (captions === false) return [];
   if (typeof captions === 'object') {
-    if (captions.length === images.length) return captions;
+    if (captions.length <= images.length) return captions;
     throw new TextualInversionError('OPTION_INVALID', {
       where: 'captions',
-      expected: `as many as there are pictures: ${images.length}`,
+      expected: `no more than there are pictures: ${images.length}`,
       found: String(captions.length),
     });
   }

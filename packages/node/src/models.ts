@@ -7,11 +7,13 @@ import {
   inspectModel as inspectTree,
   type LoadModelOptions as LoadTreeOptions,
   loadModel as loadTree,
+  numberIn,
   openVocabularies as openTreeVocabularies,
   type Vocabulary,
 } from '@textual-inversion/core';
 import { createBackend, type EngineOptions } from './backends.js';
 import { openFolder } from './files.js';
+import { warnProcess } from './warn-process.js';
 
 /** The name of the embedded model. */
 export const TINY = 'tiny';
@@ -39,7 +41,11 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   const tree = await openModel(name);
   await inspectTree(tree, options); // a wrong folder is refused before an engine starts
+  if (threads !== undefined) numberIn('threads', threads, { min: 1, integer: true });
   const { runtime, ...chosen } = await createBackend(backend, { threads });
+  // Nobody would look for the reason of a training that is many times as slow.
+  if ((backend ?? 'auto') === 'auto' && !runtime.compiled)
+    warnProcess(`No compiled engine starts here. ${chosen.name}: ${chosen.reason}.`);
   const model = await loadTree(tree, runtime, options);
   // Goes into concepts and pictures, where a path of this machine has no place.
   return { ...model, name: basename(resolve(name)), tree, backend: chosen };

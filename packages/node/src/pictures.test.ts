@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decode } from 'fast-png';
@@ -115,6 +115,18 @@ describe('a folder of pictures', () => {
     await expect(listPictures(folder)).rejects.toMatchObject({ code: 'IMAGE_NONE' });
     await expect(listPictures(join(folder, 'none'))).rejects.toMatchObject({ code: 'IMAGE_NONE' });
     await expect(readPictures([join(folder, 'none.png')])).rejects.toMatchObject({ code: 'IMAGE_NONE' });
+  });
+
+  it('is a list of paths and pictures, or is refused', async () => {
+    for (const wrong of [undefined, 5, [Buffer.from('x')], ['a.png', null], [new URL('file:///a.png')]])
+      await expect(readPictures(wrong as never)).rejects.toMatchObject({ code: 'OPTION_INVALID' });
+  });
+
+  it('passes folders by that are called like pictures', async () => {
+    const png = await bytes(sharp(RED_BLUE, { raw }).png());
+    await mkdir(join(folder, 'deep/trap.png'), { recursive: true });
+    await writeFile(join(folder, 'deep/a.png'), png);
+    expect(await listPictures(join(folder, 'deep'))).toEqual([join(folder, 'deep/a.png')]);
   });
 
   it('is read in the order a person would count', async () => {

@@ -1,6 +1,7 @@
 import {
   type Batched,
   type CompiledFunction,
+  disposedModel,
   type FunctionTraits,
   type HostTensor,
   type Runtime,
@@ -69,7 +70,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     inputs: Record<string, HostTensor>,
     { batched, often }: FunctionTraits,
   ) => {
-    if (disposed) throw disposedError(name);
+    if (disposed) throw disposedModel();
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
     // Between the short nodes of a small model two threads wait for each other; half a batch each they do not. Large models wait for nothing.
@@ -259,15 +260,6 @@ export async function startGraph(
       await session.release().catch(() => {}); // one that cannot be released is lost anyway
     },
   };
-}
-
-function disposedError(name: string): TextualInversionError {
-  return new TextualInversionError('OPTION_INVALID', {
-    where: name,
-    expected: 'a loaded model',
-    found: 'one that was disposed of',
-    fix: 'Load the model again.',
-  });
 }
 
 async function runOnce(

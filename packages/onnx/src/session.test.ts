@@ -131,7 +131,7 @@ test('a model that was disposed of runs no more, and leaves nothing of what it w
   for (const { y } of await Promise.all(begun)) expect(y.data).toEqual(Float32Array.of(2, 4));
   await expect(twice.run({ x })).rejects.toMatchObject({
     code: 'OPTION_INVALID',
-    message: 'twice: expected a loaded model, found one that was disposed of. Load the model again.',
+    message: 'model: expected a loaded model, found one that was disposed of. Load it again.',
   });
   await expect.poll(alive).toBe(0);
 });

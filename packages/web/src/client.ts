@@ -1,6 +1,7 @@
 import {
   type Concept,
   type GenerateOptions as CoreGenerateOptions,
+  disposedModel,
   type GenerateSettings,
   readConcept,
   type StepReport,
@@ -10,7 +11,6 @@ import {
 import * as Comlink from 'comlink';
 import {
   type Answer,
-  disposedModel,
   type EngineCalls,
   type EngineEvent,
   type LearnSettings,

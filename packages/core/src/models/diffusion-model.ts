@@ -1,3 +1,5 @@
+import { TextualInversionError } from '../errors.js';
+import { shown } from '../options.js';
 import type { CompiledFunction, HostTensor, Runtime } from '../platform.js';
 import type { SchedulerConfig } from '../schedules/foreign.js';
 import type { Tensor } from '../tf.js';
@@ -122,4 +124,15 @@ export function toChannelsLast(x: Tensor): Tensor {
 /** `[B, H, W, C]` -> `[B, C, H, W]` */
 export function toChannelsFirst(x: Tensor): Tensor {
   return tf.transpose(x, [0, 3, 1, 2]);
+}
+
+/** Checks that a model is one: whoever calls from JavaScript may have forgotten to wait for it. @throws OPTION_INVALID */
+export function checkModel(model: unknown): void {
+  if (typeof model === 'object' && model !== null && 'runtime' in model && 'functions' in model) return;
+  throw new TextualInversionError('OPTION_INVALID', {
+    where: 'model',
+    expected: 'what loadModel gives',
+    found: model instanceof Promise ? 'a promise of it' : shown(model),
+    fix: model instanceof Promise ? 'Write `await loadModel(...)`.' : undefined,
+  });
 }

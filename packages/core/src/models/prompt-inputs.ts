@@ -1,4 +1,6 @@
 import { type Concept, checkConcept, vectorsOf } from '../concepts/concept.js';
+import { TextualInversionError } from '../errors.js';
+import { shown } from '../options.js';
 import type { HostTensor } from '../platform.js';
 import { tokenizePrompt } from '../tokenizers/prompt.js';
 import type { TextEncoder } from './diffusion-model.js';
@@ -20,6 +22,13 @@ export async function preparePrompts(
   prompts: readonly string[],
   concepts: readonly Concept[],
 ): Promise<PreparedPrompts> {
+  if (!Array.isArray(concepts)) {
+    throw new TextualInversionError('OPTION_INVALID', {
+      where: 'concepts',
+      expected: 'a list of concepts',
+      found: shown(concepts),
+    });
+  }
   const widths = encoders.map(({ table }) => table.width);
   for (const concept of concepts) checkConcept(concept, widths);
   const placeholders = concepts.map((concept) => ({ token: concept.token, vectors: vectorsOf(concept) }));

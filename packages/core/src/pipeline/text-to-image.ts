@@ -1,6 +1,6 @@
 import type { Concept } from '../concepts/concept.js';
 import { throwIfAborted } from '../errors.js';
-import { type DiffusionModel, output } from '../models/diffusion-model.js';
+import { checkModel, type DiffusionModel, output } from '../models/diffusion-model.js';
 import { checkSize } from '../models/picture-size.js';
 import { preparePrompts } from '../models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../models/unet/embeddings.js';
@@ -79,6 +79,7 @@ export interface GenerateSettings {
  * @see Ho & Salimans 2022, arXiv 2207.12598 (classifier-free guidance)
  */
 export async function generate(model: DiffusionModel, options: GenerateOptions): Promise<Generated> {
+  checkModel(model);
   const { count, ...settings } = checkOptions(model, options);
   const { steps, guidanceScale, seed, sampler: samplerName } = settings;
   const { unet, autoencoder, scheduler, functions } = model;

@@ -1,4 +1,4 @@
-import { disposedOf, TextualInversionError } from '../errors.js';
+import { disposedModel, TextualInversionError } from '../errors.js';
 import type { CompiledFunction, HostTensor, Runtime, TensorFunction } from '../platform.js';
 import type { Tensor } from '../tf.js';
 import * as tf from '../tf.js';
@@ -37,7 +37,7 @@ export async function createEagerRuntime({ backend }: EagerRuntimeOptions): Prom
     compile<I extends string, O extends string>(_name: string, fn: TensorFunction<I, O>): CompiledFunction<I, O> {
       return {
         async run(inputs) {
-          if (disposed) throw disposedOf('model');
+          if (disposed) throw disposedModel();
           await turn();
           // Another engine may have taken over; once the name is right, nothing comes between it and the tidy.
           while (tf.getBackend() !== backend) await takeOver();

@@ -1,6 +1,6 @@
 import { type Concept, type ConceptInfo, checkConcept } from '../concepts/concept.js';
 import { TextualInversionError } from '../errors.js';
-import type { DiffusionModel } from '../models/diffusion-model.js';
+import { checkModel, type DiffusionModel } from '../models/diffusion-model.js';
 import { LEARNING_RATE_SHAPES, type LearningRateShape, type ModelHints } from '../models/model-hints.js';
 import { checkSize } from '../models/picture-size.js';
 import { numberIn, oneOf, withDefaults } from '../options.js';
@@ -124,6 +124,7 @@ export async function invert(
   options: InvertOptions,
   hooks: InvertHooks = {},
 ): Promise<Concept> {
+  checkModel(model);
   const given = checkOptions(withDefaults(options, invertDefaults(model.hints)));
   const sentences = given.templates ?? model.hints.templates?.[given.property] ?? TEMPLATES[given.property];
   const { signal } = hooks;

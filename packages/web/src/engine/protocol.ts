@@ -122,15 +122,6 @@ export interface EngineCalls {
   unload(model: number): Promise<Answer<undefined>>;
 }
 
-export function disposedModel(): TextualInversionError {
-  return new TextualInversionError('OPTION_INVALID', {
-    where: 'model',
-    expected: 'a loaded model',
-    found: 'one that was disposed of',
-    fix: 'Load it again.',
-  });
-}
-
 export async function answer<T>(action: () => Promise<T>): Promise<Answer<T>> {
   try {
     return { value: await action() };
