@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import * as tf from '../../packages/core/src/tf.js';
 import { adamwStep, createAdamWState } from '../../packages/core/src/training/adamw.js';
 import { about, expectClose, type GoldenTensor, golden, readTensors } from '../support/golden.js';
 import { families, pick, useBackend } from '../support/models.js';
@@ -43,4 +44,35 @@ test.each(families)('%s: losses and rows of a training run', async (family) => {
       expectClose(rows[i]?.data ?? [], of(`rows${suffix}_after`).data, ROWS_BOUND, `rows${suffix} after step ${s}`),
     );
   }
+});
+
+test.each(families)('%s: pictures count as much as their weights say', async (family) => {
+  const path = golden(`${family}-golden`, 'gradient.safetensors');
+  const file = readTensors(path);
+  const { prompts } = about<{ prompts: string[] }>(path);
+  const { encoders, prepare, run } = await loadStep(family);
+  const rows = encoders.map(({ suffix }) => pick(file, `rows${suffix}`));
+  const of = (name: string, range: [number, number]): GoldenTensor => {
+    const { data, shape, dtype } = pick(file, name);
+    const size = data.length / (shape[0] ?? 1);
+    return {
+      data: data.slice(range[0] * size, range[1] * size),
+      shape: [range[1] - range[0], ...shape.slice(1)],
+      dtype,
+    };
+  };
+  const step = async (weights: number[], first: number) => {
+    const range: [number, number] = [first, first + weights.length];
+    const { data: timesteps } = of('timesteps', range);
+    const inputs = await prepare(rows, prompts.slice(...range), of('latents', range), of('noise', range), timesteps);
+    return run({ ...inputs, weights: tf.tensor(weights) });
+  };
+  const [whole, first, second] = [await step([0.3, 1.7], 0), await step([1], 0), await step([1], 1)];
+  expectClose([whole.loss], [0.15 * first.loss + 0.85 * second.loss], 1e-5, 'loss');
+  whole.gradients.forEach((gradient, i) => {
+    const expected = gradient.map(
+      (_, k) => 0.15 * (first.gradients[i]?.[k] ?? 0) + 0.85 * (second.gradients[i]?.[k] ?? 0),
+    );
+    expectClose(gradient, expected, 1e-4, `rows ${i}`);
+  });
 });

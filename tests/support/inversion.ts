@@ -3,10 +3,12 @@ import {
   type Concept,
   createPicture,
   type DiffusionModel,
+  type HostTensor,
   type InvertHooks,
   type InvertOptions,
   invert,
   type Picture,
+  type Runtime,
   type StepReport,
 } from '../../packages/core/src/index.js';
 
@@ -57,4 +59,25 @@ export async function runInversion(
     },
   );
   return { concept, reports, checkpoints };
+}
+
+/** Numbers that went into a training step and came out of it. */
+export interface StepCall {
+  readonly inputs: Readonly<Record<string, HostTensor>>;
+  readonly outputs: Readonly<Record<string, HostTensor>>;
+}
+
+/** The same model, whose training steps are written down. */
+export function recordSteps(model: DiffusionModel): { recorded: DiffusionModel; calls: readonly StepCall[] } {
+  const calls: StepCall[] = [];
+  const compile: Runtime['compile'] = (...given) => {
+    const step = model.runtime.compile(...given);
+    const run: typeof step.run = async (inputs) => {
+      const outputs = await step.run(inputs);
+      calls.push({ inputs, outputs });
+      return outputs;
+    };
+    return { run, dispose: () => step.dispose() };
+  };
+  return { recorded: { ...model, runtime: { ...model.runtime, compile } }, calls };
 }

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiffusionModel, InvertOptions, Picture } from '../../packages/core/src/index.js';
+import { createNoiseSchedule } from '../../packages/core/src/schedules/noise.js';
 import * as tf from '../../packages/core/src/tf.js';
-import { bytesSource, runInversion, stripes } from '../support/inversion.js';
+import { adamwStep, createAdamWState } from '../../packages/core/src/training/adamw.js';
+import { minSnrWeight } from '../../packages/core/src/training/loss.js';
+import { readSafetensors } from '../../packages/core/src/weights/safetensors.js';
+import { expectClose } from '../support/golden.js';
+import { bytesSource, OPTIONS, recordSteps, runInversion, stripes } from '../support/inversion.js';
 import { loadGoldenModel } from '../support/model.js';
 import { families } from '../support/models.js';
 
@@ -88,6 +93,72 @@ describe.each(FAMILIES)('learning a word on %s', (family) => {
       onCheckpoint: () => Promise.reject(new Error('the second')),
     };
     await expect(runInversion(model, { steps: 2, checkpointEverySteps: 0 }, hooks)).rejects.toThrow('the first');
+  });
+
+  test.each<[string, Partial<InvertOptions>]>([
+    ['as they are', {}],
+    ['several batches per step', { gradientAccumulation: 3 }],
+    ['gradients that are shortened', { gradientAccumulation: 2, maxGradientNorm: 1e-4 }],
+    ['gradients that are short enough', { maxGradientNorm: 1e4 }],
+    ['rows that decay', { weightDecay: 0.5 }],
+  ])('every step is AdamW along the mean of its gradients: %s', async (_, options) => {
+    const { gradientAccumulation: parts = 1, maxGradientNorm = 0, weightDecay = 0 } = options;
+    const { recorded, calls } = recordSteps(model);
+    const { reports, checkpoints } = await runInversion(recorded, {
+      ...options,
+      steps: 2,
+      vectors: 2,
+      initializer: { random: true },
+    });
+    expect(calls).toHaveLength(2 * parts);
+    const file = await readSafetensors(bytesSource(checkpoints.get(2) ?? new Uint8Array()));
+    const saved = async (name: string) => {
+      const ref = file.tensors.get(name);
+      const bytes = await ref?.source.read(ref.offset, ref.length);
+      return new Float32Array(bytes?.buffer ?? new ArrayBuffer());
+    };
+
+    let rows = model.textEncoders.map((_, i) => calls[0]?.inputs[`rows.${i}`]?.data ?? new Float32Array());
+    let states = rows.map(({ length }) => createAdamWState(length));
+    for (const [s, report] of reports.entries()) {
+      const own = calls.slice(s * parts, (s + 1) * parts);
+      const mean = (name: string) => {
+        const given = own.map(({ outputs }) => outputs[name]?.data ?? new Float32Array());
+        return Float32Array.from(
+          given[0] ?? [],
+          (_, k) => given.reduce((sum, data) => sum + (data[k] ?? 0), 0) / parts,
+        );
+      };
+      const gradients = rows.map((_, i) => mean(`rows.${i}`));
+      const norm = Math.hypot(...gradients.flatMap((gradient) => [...gradient]));
+      expectClose([report.loss, report.gradientNorm], [mean('loss')[0] ?? Number.NaN, norm], 1e-5, 'loss and norm');
+      const scale = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (norm + 1e-6)) : 1;
+      const stepped = rows.map((params, i) => {
+        for (const { inputs } of own)
+          expectClose(inputs[`rows.${i}`]?.data ?? [], params, 1e-5, `rows ${i} of step ${s}`);
+        const gradient = gradients[i]?.map((value) => value * scale) ?? new Float32Array();
+        const { learningRate } = OPTIONS;
+        return adamwStep(states[i] ?? createAdamWState(0), params, gradient, { learningRate, weightDecay });
+      });
+      [rows, states] = [stepped.map(({ params }) => params), stepped.map(({ state }) => state)];
+    }
+    for (const [i, data] of rows.entries()) {
+      expectClose(await saved(`rows.${i}`), data, 1e-5, `rows ${i}`);
+      expectClose(await saved(`first.${i}`), states[i]?.first ?? [], 1e-5, `mean of gradients ${i}`);
+      expectClose(await saved(`second.${i}`), states[i]?.second ?? [], 1e-5, `mean of squares ${i}`);
+    }
+  });
+
+  test.each([0, 0.5])('pictures weigh as their timesteps say, min-SNR %s', async (minSnrGamma) => {
+    const { recorded, calls } = recordSteps(model);
+    const { reports } = await runInversion(recorded, { steps: 1, batchSize: 8, minSnrGamma });
+    const { noise, prediction } = model.scheduler;
+    const { alphasCumprod } = createNoiseSchedule(noise);
+    const weights = reports[0]?.timesteps.map((t) =>
+      minSnrGamma > 0 ? minSnrWeight(prediction, alphasCumprod[t] ?? Number.NaN, minSnrGamma) : 1,
+    );
+    expectClose(calls[0]?.inputs['weights']?.data ?? [], weights ?? [], 1e-6, 'weights');
+    expect(Math.min(...(weights ?? [])) < 1).toBe(minSnrGamma > 0);
   });
 
   test('no tensor stays behind', async () => {
