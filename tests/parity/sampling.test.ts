@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import { type GenerateOptions, generate } from '../../packages/core/src/index.js';
 import { preparePrompts } from '../../packages/core/src/models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../../packages/core/src/models/unet/embeddings.js';
 import type { HostTensor } from '../../packages/core/src/platform.js';
@@ -36,20 +37,56 @@ describe.each(families)('guided sampling of %s', async (family) => {
     Kind,
   ][];
 
+  const text = readTensors(golden(`${family}-golden`, 'text.safetensors'));
+  const rows = model.textEncoders.map((_, i) => {
+    const { data, shape } = pick(text, i === 0 ? 'rows' : `rows_${i + 1}`);
+    return { data: Float32Array.from(data), shape };
+  });
+  const concept = { token: '<concept>', rows, info: {} };
+  const prompt = meta.prompt.replaceAll('*', concept.token);
+
   it('encodes the prompts as the reference does', async () => {
-    const text = readTensors(golden(`${family}-golden`, 'text.safetensors'));
-    const rows = model.textEncoders.map((_, i) => {
-      const { data, shape } = pick(text, i === 0 ? 'rows' : `rows_${i + 1}`);
-      return { data: Float32Array.from(data), shape };
-    });
-    const prompts = [meta.prompt, meta.negative_prompt].map((prompt) => prompt.replaceAll('*', '<concept>'));
-    const { inputs } = await preparePrompts(model.textEncoders, prompts, [{ token: '<concept>', rows, info: {} }]);
+    const prompts = [prompt, meta.negative_prompt];
+    const { inputs } = await preparePrompts(model.textEncoders, prompts, [concept]);
     const { context } = await model.functions.encodePrompts.run(inputs);
     const expected = host('context');
     const half = expected.data.length / 2;
     expectClose(context?.data.slice(0, half) ?? [], expected.data.slice(0, half), 1e-4, 'context');
     if (!model.zerosForEmptyPrompt)
       expectClose(context?.data.slice(half) ?? [], expected.data.slice(half), 1e-4, 'empty context');
+  });
+
+  /** What the network is told in its first call for a picture of the golden prompt. */
+  const told = async (options: Partial<GenerateOptions>) => {
+    const calls: Record<string, HostTensor>[] = [];
+    const { denoise } = model.functions;
+    const run: typeof denoise.run = (inputs) => {
+      calls.push(inputs);
+      return denoise.run(inputs);
+    };
+    const functions = { ...model.functions, denoise: { ...denoise, run } };
+    const shared = { prompt, negativePrompt: meta.negative_prompt, concepts: [concept], steps: 1 };
+    await generate({ ...model, functions }, { ...shared, ...options });
+    return calls[0] ?? {};
+  };
+  /** Without the prompt first, as the network is told; the goldens hold the conditional half first. */
+  const turned = (name: string) => {
+    const { data } = host(name);
+    return Float32Array.from([...data.slice(data.length / 2), ...data.slice(0, data.length / 2)]);
+  };
+
+  it('tells the network what the reference tells it', async () => {
+    const inputs = await told({});
+    const { addition } = model.unet.config;
+    const names = ['sample', 'time', 'context', ...(addition ? ['pooled', 'sizes'] : [])];
+    expect(Object.keys(inputs).toSorted()).toEqual(names.toSorted());
+    expectClose(inputs['context']?.data ?? [], turned('context'), 1e-4, 'context');
+    if (!addition) return;
+    expectClose(inputs['pooled']?.data ?? [], turned('pooled'), 1e-4, 'pooled');
+    // Height before width: the original size, the corner of the crop, the size that is drawn.
+    const { sizes } = await told({ widthPx: 40, heightPx: 56 });
+    const six = [56, 40, 0, 0, 56, 40];
+    expect(sizes).toEqual(sizeEmbedding([six, six], addition.sinusoid));
   });
 
   it.each(kinds)('%s', async (name, kind) => {
