@@ -1,10 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
+  type Clip,
   createEagerRuntime,
+  createPicture,
   type DiffusionModel,
   type EvaluateOptions,
   evaluate,
+  generate,
   loadClip,
   loadModel,
 } from '../../packages/core/src/index.js';
@@ -82,6 +85,67 @@ describe('evaluating a concept on the embedded model', () => {
     expect(tf.memory().numTensors).toBe(before);
     await expect(loadClip(tree, model.runtime, stopped)).rejects.toMatchObject({ code: 'ABORTED' });
     expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('what is measured', () => {
+  let model: DiffusionModel;
+  beforeAll(async () => void (model = await loadGoldenModel(families[0] ?? '')));
+  afterAll(() => model.dispose());
+
+  test('pictures against pictures and words, all pairs of them', async () => {
+    const width = model.textEncoders[0]?.table.width ?? 0;
+    const concept = { token: '<x>', rows: [{ data: new Float32Array(width), shape: [1, width] }], info: {} };
+    /** Where the unit vector of a picture or a text points: those of `pictures`, and two for each prompt. */
+    const pictures = [0, 1, 2].map((grey) => createPicture(new Uint8Array(3).fill(grey), [1, 1, 3]));
+    const angles = new Map(pictures.map(({ data }, i) => [data.join(), [0, 0.3, 1][i]]));
+    const drawn: [prompt: string, number, number][] = [
+      ['a photo of <x>', 0.5, 1.2],
+      ['a thing', 2, 2.7],
+      ['a photo of <x> on the beach', 0.1, 0.9],
+      ['an old photo of <x>', 1.1, 1.5],
+    ];
+    for (const [prompt, ...pair] of drawn) {
+      for (const [i, angle] of pair.entries()) {
+        const { pictures: made } = await generate(model, { concepts: [concept], prompt, seed: 5 + i, steps: 1 });
+        angles.set(made[0]?.pixels.data.join() ?? '', angle);
+      }
+    }
+    expect(angles.size).toBe(3 + 2 * drawn.length);
+    angles.set('a photo of on the beach', 0.4).set('an old photo of', -0.6);
+    const vectors = (shown: readonly string[]) =>
+      shown.map((what) => angles.get(what) ?? Number.NaN).map((a) => Float32Array.of(Math.cos(a), Math.sin(a)));
+    const clip: Clip = {
+      embedPictures: async (shown) => vectors(shown.map(({ data }) => data.join())),
+      embedTexts: async (texts) => vectors(texts),
+      dispose: () => {},
+    };
+
+    const edits = ['a photo of {} on the beach', 'an old photo of {}'];
+    const found = await evaluate(model, clip, {
+      concept,
+      pictures,
+      caption: 'a thing',
+      edits,
+      count: 2,
+      seed: 5,
+      steps: 1,
+    });
+    /** Mean cosine of angles between two vectors. */
+    const near = (...between: number[]) =>
+      expect.closeTo(between.reduce((sum, a) => sum + Math.cos(a), 0) / between.length, 6) as number;
+    expect(found).toEqual({
+      imageSimilarity: near(0.5, 0.2, 0.5, 1.2, 0.9, 0.2),
+      picturesSimilarity: near(0.3, 1, 0.7),
+      captionSimilarity: near(2, 1.7, 1, 2.7, 2.4, 1.7),
+      edits: [
+        { prompt: edits[0], textSimilarity: near(0.3, 0.5) },
+        { prompt: edits[1], textSimilarity: near(1.7, 2.1) },
+      ],
+      textSimilarity: near(0.3, 0.5, 1.7, 2.1),
+      count: 2,
+      steps: 1,
+    });
   });
 });
 
