@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { decode } from 'fast-png';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { everythingIn, root, run, scratchFolder } from './command-line.js';
 
@@ -30,7 +31,6 @@ afterAll(() => scratch.remove());
 const examples: [string, string[], string, string[]][] = [
   ['learn-a-word', ['2'], 'tiny on onnx-cpu', ['out/foxi.safetensors', 'out/foxi-beach-1.png', 'out/foxi-beach-4.png']],
   ['stop-and-go-on', [], 'learned in 60 steps', ['out/checkpoint.safetensors']],
-  ['two-words', [], '', ['out/foxi-candy.png']],
   ['measure-and-convert', ['1'], 'a photo of two {}', ['out/foxi.pt']],
 ];
 
@@ -39,6 +39,15 @@ it.each(examples)('%s runs as it says', async (name, args, says, leaves) => {
   expect(stderr).toBe('');
   expect(stdout).toContain(says);
   expect(everythingIn(scratch.path)).toEqual(expect.arrayContaining(leaves));
+});
+
+it('two-words draws both in one picture, which says so', async () => {
+  expect(await node(example('two-words'))).toEqual({ stdout: '', stderr: '' });
+  const { width, height, text } = decode(readFileSync(join(scratch.path, 'out/foxi-candy.png')));
+  expect([width, height]).toEqual([256, 256]);
+  expect(text?.['parameters']).toBe(
+    'a <candy> of <foxi>\nSteps: 25, Sampler: pndm, CFG scale: 2.25, Seed: 3, Size: 32x32, Model: tiny',
+  );
 });
 
 it('learn-and-draw, which npm start runs, draws a grid', async () => {
