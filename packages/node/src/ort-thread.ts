@@ -43,7 +43,8 @@ export function createOrtThread(): OrtThread {
     waiting.clear();
   };
   const start = (): Worker => {
-    const started = new Worker(new URL('./ort-worker.mjs', import.meta.url));
+    // Of the process's own flags, --input-type would keep a thread that starts from a file from starting.
+    const started = new Worker(new URL('./ort-worker.mjs', import.meta.url), { execArgv: [] });
     started.on('message', ({ id, result, error }: Answer) => {
       const call = waiting.get(id);
       waiting.delete(id);

@@ -150,7 +150,7 @@ export function checkPlaceholder(tokenizers: readonly ClipTokenizer[], token: st
       where: 'token',
       expected: 'a word that the model does not know',
       found: `${JSON.stringify(token)}, which it does`,
-      fix: `Take "<${token.replace(/[<>|]/g, '')}-2>".`,
+      fix: `Take "<${token.replace(/[<>|]/g, '')}>".`,
     });
   }
 }

@@ -102,7 +102,8 @@ export class RunFolder {
       ...(await numbered(this.path, PREVIEWS, '.png')),
     ];
     const last = [this.concept, this.lastPreview, join(this.path, CHECKPOINTS, LOSSES)];
-    for (const path of [...old.map((each) => each.path), ...last]) await rm(path, { force: true });
+    for (const path of [...old.map((each) => each.path), ...last])
+      await rm(path, { force: true }).catch(() => {}); // what cannot be removed cannot be replaced either, and that is told then
   }
 
   private async saveLosses(): Promise<void> {
