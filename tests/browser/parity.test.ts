@@ -13,19 +13,18 @@ import { type OpenLibrary, openLibrary } from './support/library.js';
 
 type Parts = Awaited<ReturnType<Library['openParts']>>;
 
-/** Bounds of forward numbers, of gradients and of the loss. */
-const EXACT = { forward: 1e-4, gradient: 1e-3, loss: 1e-4 };
-const GPU = { forward: 1e-3, gradient: 1e-2, loss: 1e-3 };
+/** Bounds of forward numbers, of gradients and of the loss: every engine computes in float32, within a tenth of them. */
+const BOUNDS = { forward: 1e-4, gradient: 3e-4, loss: 1e-4 };
 
 /** The software adapter takes seconds for what the CPU does in milliseconds: three minutes for all of its cases. */
 const CASES = [
-  { backend: 'onnx-wasm', bounds: EXACT, webgpu: false },
-  { backend: 'wasm', bounds: EXACT, webgpu: false },
-  { backend: 'onnx-webgpu', bounds: GPU, webgpu: true },
-  { backend: 'webgpu', bounds: GPU, webgpu: true },
+  { backend: 'onnx-wasm', webgpu: false },
+  { backend: 'wasm', webgpu: false },
+  { backend: 'onnx-webgpu', webgpu: true },
+  { backend: 'webgpu', webgpu: true },
 ];
 
-describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
+describe.each(CASES)('$backend in Chromium', ({ backend, webgpu }) => {
   let opened: OpenLibrary;
   let page: Page;
   beforeAll(async () => {
@@ -61,14 +60,14 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
       const { prompts } = about<{ prompts: string[] }>(file('text'));
       const rows = suffixes().map((suffix) => host(pick(tensors, `rows${suffix}`)));
       const { context, pooled } = await run('encodePrompts', await promptsOf(model, idsOf, prompts, rows));
-      expectClose(context ?? [], pick(tensors, 'context').data, bounds.forward, 'context');
-      expectClose(pooled ?? [], pick(tensors, 'pooled').data, bounds.forward, 'pooled');
+      expectClose(context ?? [], pick(tensors, 'context').data, BOUNDS.forward, 'context');
+      expectClose(pooled ?? [], pick(tensors, 'pooled').data, BOUNDS.forward, 'pooled');
     });
 
     test('UNet', async () => {
       const tensors = readTensors(file('unet'));
       const { output } = await run('denoise', denoiseInputs(model, family));
-      expectClose(output ?? [], pick(tensors, 'output').data, bounds.forward, 'output');
+      expectClose(output ?? [], pick(tensors, 'output').data, BOUNDS.forward, 'output');
     });
 
     test('autoencoder', async () => {
@@ -80,9 +79,9 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
       const half = (part: readonly number[], b: number) =>
         part.slice((b * part.length) / batch, ((b + 1) * part.length) / batch);
       const joined = Array.from({ length: batch }, (_, b) => [...half(mean, b), ...half(logvar, b)]);
-      expectClose(joined.flat(), moments.data, bounds.forward, 'moments');
+      expectClose(joined.flat(), moments.data, BOUNDS.forward, 'moments');
       const { picture } = await run('decodeLatents', { latents: host(pick(tensors, 'latent')) });
-      expectClose(picture ?? [], pick(tensors, 'decoded').data, bounds.forward, 'decoded');
+      expectClose(picture ?? [], pick(tensors, 'decoded').data, BOUNDS.forward, 'decoded');
     });
 
     test('loss and gradient of the rows', async () => {
@@ -91,9 +90,9 @@ describe.each(CASES)('$backend in Chromium', ({ backend, bounds, webgpu }) => {
       const held = await parts.evaluate((model) => model.memory());
       const outputs = await run('step', inputs);
       expect(await parts.evaluate((model) => model.memory()), 'tensors after a step').toEqual(held);
-      expectClose(outputs['loss'] ?? [], pick(tensors, 'loss').data, bounds.loss, 'loss');
+      expectClose(outputs['loss'] ?? [], pick(tensors, 'loss').data, BOUNDS.loss, 'loss');
       suffixes().forEach((suffix, i) =>
-        expectClose(outputs[`rows.${i}`] ?? [], pick(tensors, `grad.rows${suffix}`).data, bounds.gradient, `rows ${i}`),
+        expectClose(outputs[`rows.${i}`] ?? [], pick(tensors, `grad.rows${suffix}`).data, BOUNDS.gradient, `rows ${i}`),
       );
     });
   });
