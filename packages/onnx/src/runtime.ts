@@ -40,7 +40,7 @@ const TARGETS: Readonly<Record<string, Omit<Target, 'roomy'>>> = {
   wasm: { loops: true, fused: true, launches: false },
 };
 export const GPU = { loops: false, fused: false, launches: true } as const;
-/** Weights of which a second copy does not matter; what other threads copy of smaller ones takes no more. */
+/** Below this size weights may be held twice. The copies of all other threads together stay below it, too. */
 const ROOMY_BYTES = 2 ** 28;
 
 /**
@@ -73,7 +73,7 @@ export async function createOnnxRuntime(options: OnnxRuntimeOptions): Promise<Ru
     if (disposed) throw disposedModel();
     for (const [source, version] of versions) checkUnchanged(source, version);
     const target = { ...kind, roomy: bytes <= ROOMY_BYTES };
-    // Between the short nodes of a small model two threads wait for each other; half a batch each they do not. Large models wait for nothing.
+    // In a small model two threads that share a graph mostly wait for each other, so each gets half of the batch and a graph of its own. Large models keep both busy.
     const copies = Math.min(lanes.length, Math.floor(ROOMY_BYTES / Math.max(bytes, 1)));
     const parts = batched && copies > 1 ? divided(inputs, batched, copies) : [inputs];
     const graph = recordGraph(target, fn, parts[0] ?? inputs);

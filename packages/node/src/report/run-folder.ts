@@ -102,8 +102,10 @@ export class RunFolder {
       ...(await numbered(this.path, PREVIEWS, '.png')),
     ];
     const last = [this.concept, this.lastPreview, join(this.path, CHECKPOINTS, LOSSES)];
-    for (const path of [...old.map((each) => each.path), ...last])
-      await rm(path, { force: true }).catch(() => {}); // what cannot be removed cannot be replaced either, and that is told then
+    for (const path of [...old.map((each) => each.path), ...last]) {
+      // What cannot be removed cannot be replaced either, and that is told then.
+      await rm(path, { force: true }).catch(() => {});
+    }
   }
 
   private async saveLosses(): Promise<void> {
