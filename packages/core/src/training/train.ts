@@ -5,7 +5,7 @@ import { preparePrompts } from '../models/prompt-inputs.js';
 import { sizeEmbedding, timestepEmbedding } from '../models/unet/embeddings.js';
 import type { CompiledFunction, HostTensor } from '../platform.js';
 import { Generator } from '../random.js';
-import { createNoiseSchedule } from '../schedules/noise.js';
+import { createNoiseSchedule, type NoiseSchedule } from '../schedules/noise.js';
 import { type AdamWState, adamwStep, clipGradients, createAdamWState } from './adamw.js';
 import { drawLatents, type Posterior } from './latents.js';
 import { type LearningRateSchedule, learningRateAt } from './learning-rate.js';
@@ -90,12 +90,13 @@ export async function* train(
     unet: model.unet.params,
     recompute: model.runtime.scarce?.(),
   });
+  const loop: Loop = { model, step, schedule: createNoiseSchedule(model.scheduler.noise), data, options, start };
   const warned = new Set<string>();
   try {
     let current = state;
     while (current.step < options.steps) {
       throwIfAborted(signal, 'training');
-      const next = await oneStep(model, step, data, options, current, start);
+      const next = await oneStep(loop, current);
       current = next.state;
       const warnings = next.report.warnings.filter((warning) => !warned.has(warning));
       for (const warning of warnings) warned.add(warning);
@@ -106,34 +107,22 @@ export async function* train(
   }
 }
 
-async function oneStep(
-  model: DiffusionModel,
-  step: CompiledFunction<string, string>,
-  data: TrainingData,
-  options: TrainOptions,
-  state: TrainingState,
-  start: readonly HostTensor[],
-): Promise<{ report: StepReport; state: TrainingState }> {
+/** What stays the same from step to step. */
+interface Loop {
+  readonly model: DiffusionModel;
+  readonly step: CompiledFunction<string, string>;
+  readonly schedule: NoiseSchedule;
+  readonly data: TrainingData;
+  readonly options: TrainOptions;
+  readonly start: readonly HostTensor[];
+}
+
+async function oneStep(loop: Loop, state: TrainingState): Promise<{ report: StepReport; state: TrainingState }> {
   const began = performance.now();
+  const { options, start } = loop;
   const generator = Generator.fromState(state.generator.state());
   const queue = [...state.queue];
-  const gradients = state.rows.map(({ data }) => new Float32Array(data.length));
-  const timesteps: number[] = [];
-  const warnings = new Set<string>();
-  let loss = 0;
-  for (let part = 0; part < options.gradientAccumulation; part++) {
-    const batch = drawBatch(model, data, options, generator, queue);
-    timesteps.push(...batch.timesteps);
-    const concept = { token: options.token, rows: state.rows, info: {} };
-    const prompts = await preparePrompts(model.textEncoders, batch.captions, [concept]);
-    for (const warning of prompts.warnings) warnings.add(warning);
-    const outputs = await step.run({ ...prompts.inputs, ...batch.inputs });
-    loss += (output(outputs, 'loss').data[0] ?? Number.NaN) / options.gradientAccumulation;
-    gradients.forEach((sum, i) => {
-      const gradient = output(outputs, `rows.${i}`).data;
-      for (let k = 0; k < sum.length; k++) sum[k] = (sum[k] ?? 0) + (gradient[k] ?? 0) / options.gradientAccumulation;
-    });
-  }
+  const { loss, gradients, timesteps, warnings } = await accumulated(loop, state.rows, generator, queue);
   const norm = Math.sqrt(gradients.reduce((sum, g) => sum + g.reduce((s, value) => s + value * value, 0), 0));
   if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
     throw new TextualInversionError('LOSS_NOT_FINITE', {
@@ -176,16 +165,35 @@ async function oneStep(
   };
 }
 
+/** Loss and gradients of a step: means over its batches. */
+async function accumulated(loop: Loop, rows: readonly HostTensor[], generator: Generator, queue: number[]) {
+  const { model, step, options } = loop;
+  const parts = options.gradientAccumulation;
+  const gradients = rows.map(({ data }) => new Float32Array(data.length));
+  const timesteps: number[] = [];
+  const warnings = new Set<string>();
+  let loss = 0;
+  for (let part = 0; part < parts; part++) {
+    const batch = drawBatch(loop, generator, queue);
+    timesteps.push(...batch.timesteps);
+    const concept = { token: options.token, rows, info: {} };
+    const prompts = await preparePrompts(model.textEncoders, batch.captions, [concept]);
+    for (const warning of prompts.warnings) warnings.add(warning);
+    const outputs = await step.run({ ...prompts.inputs, ...batch.inputs });
+    loss += (output(outputs, 'loss').data[0] ?? Number.NaN) / parts;
+    gradients.forEach((sum, i) => {
+      const gradient = output(outputs, `rows.${i}`).data;
+      for (let k = 0; k < sum.length; k++) sum[k] = (sum[k] ?? 0) + (gradient[k] ?? 0) / parts;
+    });
+  }
+  return { loss, gradients, timesteps, warnings };
+}
+
 /** Draws one batch: pictures in shuffled rounds, so that each is seen equally often. */
-function drawBatch(
-  model: DiffusionModel,
-  { posteriors, captions }: TrainingData,
-  { batchSize, minSnrGamma }: TrainOptions,
-  generator: Generator,
-  queue: number[],
-) {
+function drawBatch({ model, schedule, data, options }: Loop, generator: Generator, queue: number[]) {
+  const { posteriors, captions } = data;
+  const { batchSize, minSnrGamma } = options;
   const { prediction } = model.scheduler;
-  const schedule = createNoiseSchedule(model.scheduler.noise);
   const chosen = Array.from({ length: batchSize }, () => {
     if (queue.length === 0) queue.push(...shuffled(posteriors.length, generator));
     const picture = queue.shift() ?? 0;
