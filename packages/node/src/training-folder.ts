@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { basename } from 'node:path';
 import {
   type Concept,
   fillIn,
@@ -130,7 +130,7 @@ export async function trainIntoFolder({
     });
     await savable(concept).save(folder.concept, { overwrite: true });
     const shown = await preview(concept, concept.info.steps ?? 0);
-    await report(`The concept is in ${resolve(folder.concept)}.`);
+    await report(`The concept is ${basename(folder.concept)}, beside this page.`);
     return { concept: folder.concept, report: folder.report, preview: shown ? folder.lastPreview : undefined };
   } catch (error) {
     if (folder.hasBegun) await report('Stopped before the end; the newest checkpoint is in checkpoints/.');

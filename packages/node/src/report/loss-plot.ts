@@ -21,10 +21,11 @@ export function lossPlot(points: readonly LossPoint[]): string {
     .map(({ step, loss }) => `${x(step)},${y(loss)}`)
     .join(' ');
   const levels = [0, 0.25, 0.5, 0.75, 1].map((share) => share * top);
+  const decimals = Math.max(0, 1 - Math.floor(Math.log10(top))); // two digits of the highest
   const rules = levels
     .map(
       (loss) =>
-        `<line x1="${LEFT}" x2="${WIDTH - 12}" y1="${y(loss)}" y2="${y(loss)}"/><text x="${LEFT - 8}" y="${y(loss) + 4}" text-anchor="end">${loss.toPrecision(2)}</text>`,
+        `<line x1="${LEFT}" x2="${WIDTH - 12}" y1="${y(loss)}" y2="${y(loss)}"/><text x="${LEFT - 8}" y="${y(loss) + 4}" text-anchor="end">${loss.toFixed(decimals)}</text>`,
     )
     .join('');
   const ticks = [0, 0.25, 0.5, 0.75, 1]
