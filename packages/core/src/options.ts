@@ -52,7 +52,7 @@ export function shown(value: unknown): string {
 /** Checks that `value` is a finite number in `[min, max]`, and whole where `integer` is set. */
 export function numberIn(
   where: string,
-  value: number,
+  value: unknown,
   {
     min = -Infinity,
     max = Infinity,
@@ -60,8 +60,9 @@ export function numberIn(
     exclusiveMin = false,
   }: { min?: number; max?: number; integer?: boolean; exclusiveMin?: boolean } = {},
 ): number {
-  const inRange = Number.isFinite(value) && (exclusiveMin ? value > min : value >= min) && value <= max;
-  if (inRange && (!integer || Number.isInteger(value))) return value;
+  if (typeof value === 'number' && Number.isFinite(value) && (!integer || Number.isInteger(value))) {
+    if ((exclusiveMin ? value > min : value >= min) && value <= max) return value;
+  }
   const kind = integer ? 'a whole number' : 'a number';
   const lower = min === -Infinity ? '' : exclusiveMin ? ` above ${min}` : ` of at least ${min}`;
   const upper = max === Infinity ? '' : ` and at most ${max}`;

@@ -10,6 +10,7 @@ import {
   type Runtime,
 } from '@textual-inversion/core';
 import type { OnnxRuntimeOptions } from '@textual-inversion/onnx';
+import { optionalDependencies } from '../package.json';
 import { createOrtThread } from './ort-thread.js';
 
 /** How an engine computes. */
@@ -133,7 +134,7 @@ function checkOnnxRuntime(): void {
     createRequire(import.meta.url).resolve('onnxruntime-node');
   } catch {
     throw new Error(
-      'onnxruntime-node is not installed; `npm install onnxruntime-node@1.30.0 --ignore-scripts` brings it, many times as fast as what is left',
+      `onnxruntime-node is not installed; \`npm install onnxruntime-node@${optionalDependencies['onnxruntime-node']} --ignore-scripts\` brings it`,
     );
   }
 }

@@ -1,4 +1,5 @@
 import { TextualInversionError } from '../errors.js';
+import { shown } from '../options.js';
 
 /** Times the side that a model was trained on: beyond, there is neither memory nor a picture. */
 const MOST_TIMES = 8;
@@ -16,7 +17,7 @@ export function checkSize(where: string, sizePx: number, downscale: number, trai
   throw new TextualInversionError('SIZE_INVALID', {
     where,
     expected: `a positive multiple of ${downscale} pixels, at most ${most}`,
-    found: JSON.stringify(sizePx),
+    found: shown(sizePx),
     fix: Number.isFinite(near) ? `Take ${near}.` : undefined,
     details: { sizePx, downscale },
   });

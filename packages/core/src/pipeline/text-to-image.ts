@@ -1,3 +1,4 @@
+import { concatenated } from '../concatenated.js';
 import type { Concept } from '../concepts/concept.js';
 import { throwIfAborted } from '../errors.js';
 import { checkModel, type DiffusionModel, output } from '../models/diffusion-model.js';
@@ -113,7 +114,7 @@ export async function generate(model: DiffusionModel, options: GenerateOptions):
       const samples = guided ? [...scaled, ...scaled] : scaled;
       const outputs = await functions.denoise.run({
         ...inputs,
-        sample: { data: joined(samples), shape: [samples.length, unet.config.inChannels, height, width] },
+        sample: { data: concatenated(samples), shape: [samples.length, unet.config.inChannels, height, width] },
         time: timestepEmbedding(new Array<number>(samples.length).fill(timestep), unet.config),
       });
       const said = output(outputs, 'output').data;
@@ -125,9 +126,13 @@ export async function generate(model: DiffusionModel, options: GenerateOptions):
     }
     options.onStep?.(index + 1, timesteps.length);
   }
-  const latents = joined(drawings.map(({ sample }) => sample));
-  const pictures = await decode(model, latents, [count, unet.config.inChannels, height, width], options.signal);
-  return { pictures: pictures.map((pixels, i) => ({ pixels, settings: { ...settings, seed: seed + i } })), warnings };
+  const pictures: DrawnPicture[] = []; // decoded one at a time, to keep memory small
+  for (const [i, { sample }] of drawings.entries()) {
+    throwIfAborted(options.signal, 'decoding');
+    const pixels = await decode(model, { data: sample, shape: [1, unet.config.inChannels, height, width] });
+    pictures.push({ pixels, settings: { ...settings, seed: seed + i } });
+  }
+  return { pictures, warnings };
 }
 
 /** A picture on its way: everything in it is its own. */
@@ -137,23 +142,11 @@ interface Drawing {
   sample: Float32Array;
 }
 
-/** Decodes latents as the UNet sees them to pictures, one at a time to keep memory small. @param shape - `[B, C, h, w]` */
-export async function decode(
-  { autoencoder, functions }: DiffusionModel,
-  latents: Float32Array,
-  [count, ...shape]: readonly [number, number, number, number],
-  signal?: AbortSignal,
-): Promise<Picture[]> {
+/** Decodes latents as the UNet sees them. @param latents - `[1, C, h, w]` */
+async function decode({ autoencoder, functions }: DiffusionModel, latents: HostTensor): Promise<Picture> {
   const { scalingFactor, shiftFactor } = autoencoder.config;
-  const size = latents.length / count;
-  const pictures: Picture[] = [];
-  for (let i = 0; i < count; i++) {
-    throwIfAborted(signal, 'decoding');
-    const data = latents.slice(i * size, (i + 1) * size).map((value) => value / scalingFactor + shiftFactor);
-    const outputs = await functions.decodeLatents.run({ latents: { data, shape: [1, ...shape] } });
-    pictures.push(toPicture(output(outputs, 'picture')));
-  }
-  return pictures;
+  const data = latents.data.map((value) => value / scalingFactor + shiftFactor);
+  return toPicture(output(await functions.decodeLatents.run({ latents: { ...latents, data } }), 'picture'));
 }
 
 function checkOptions(model: DiffusionModel, options: GenerateOptions): GenerateSettings & { count: number } {
@@ -226,16 +219,6 @@ async function encodeCondition(
 function guide(output: Float32Array, scale: number): Float32Array {
   const half = output.length / 2;
   return output.slice(0, half).map((without, i) => without + scale * ((output[half + i] ?? 0) - without));
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /** `[1, 3, H, W]` in [-1, 1] to 8 bits, half to even as the reference's numpy rounds. */

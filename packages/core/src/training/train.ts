@@ -1,3 +1,4 @@
+import { concatenated } from '../concatenated.js';
 import { TextualInversionError, throwIfAborted } from '../errors.js';
 import type { DiffusionModel } from '../models/diffusion-model.js';
 import { output } from '../models/diffusion-model.js';
@@ -226,12 +227,6 @@ function drawBatch({ model, schedule, data, options }: Loop, generator: Generato
     );
   }
   return { captions: chosen.map(({ caption }) => caption), timesteps, inputs };
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
-  return whole;
 }
 
 function shuffled(count: number, generator: Generator): number[] {

@@ -57,9 +57,8 @@ export function decimal(flags: string, description: string, bounds: Bounds & { e
 
 function number(flags: string, description: string, bounds: Parameters<typeof numberIn>[2]): Option {
   return new Option(flags, description).argParser((text) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text); // an empty text is zero to JavaScript
-    // What is no number is shown as it was typed.
-    return numberIn(nameOf(flags), Number.isNaN(value) ? (text as unknown as number) : value, bounds);
+    const isNumber = text.trim() !== '' && !Number.isNaN(Number(text)); // an empty text is zero to JavaScript
+    return numberIn(nameOf(flags), isNumber ? Number(text) : text, bounds);
   });
 }
 

@@ -117,7 +117,10 @@ export class RunFolder {
 export function fileName(token: string): string {
   const name = token.replace(/[^\p{L}\p{N}._-]+/gu, '').replace(/^\.+/, '');
   let short = '';
-  for (const character of name) if (Buffer.byteLength(short + character) <= 100) short += character;
+  for (const character of name) {
+    if (Buffer.byteLength(short + character) > 100) break;
+    short += character;
+  }
   return short === '' || /^(con|prn|aux|nul|com\d|lpt\d)$/i.test(short) ? `concept${short && `-${short}`}` : short;
 }
 
